@@ -1,0 +1,43 @@
+# Two commands on a fresh machine: `make demo` and `make test`. Each sets up what it needs in .venv.
+
+PYTHON ?= python3
+BIN := .venv/bin
+THREADS := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1
+
+.PHONY: demo test check docs examples clean
+
+demo: .venv/.demo
+	$(BIN)/subduce demo --output demo --overwrite
+
+test: .venv/.test
+	$(THREADS) $(BIN)/python -m pytest -n 2 --dist worksteal
+
+# Everything that must hold before a change lands, apart from the tests.
+check: .venv/.test
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/lint-imports
+	$(BIN)/pyright
+
+examples: .venv/.test
+	set -e; for script in examples/*.py; do echo "$$script"; $(BIN)/python "$$script"; done
+
+docs: .venv/.test
+	$(BIN)/mkdocs build --strict --quiet
+
+clean:
+	rm -rf .venv site demo build src/*.egg-info
+
+.venv/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "subduce needs Python 3.11 or newer; name one with: make PYTHON=python3.11 demo"; exit 2; }
+	@$(PYTHON) -m venv .venv || \
+		{ rm -rf .venv; echo "$(PYTHON) cannot make environments; on Debian: apt-get install python3-venv"; exit 2; }
+
+.venv/.demo: .venv/bin/python pyproject.toml constraints.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e .
+	@touch $@
+
+.venv/.test: .venv/bin/python pyproject.toml constraints.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test,docs]'
+	@touch $@

@@ -1,0 +1,138 @@
+"""`Graph`: a frozen batch of structures with the edges between their atoms, and the labels beside it."""
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Self
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from ..axes import AtomIndex, Cells, EdgeVectors, Periodic, Positions, Shifts
+
+
+class _Tensors:
+    """Moving and copying for frozen dataclasses of tensors."""
+
+    def to(self, device: torch.device | str, *, non_blocking: bool = False) -> Self:
+        """The same values on another device."""
+        return self.replace(**{name: value.to(device, non_blocking=non_blocking) for name, value in self._fields()})
+
+    def pin_memory(self) -> Self:
+        """The same values in page-locked memory, for a copy to a GPU that does not wait."""
+        return self.replace(**{name: value.pin_memory() for name, value in self._fields()})
+
+    def replace(self, **changes: Tensor) -> Self:
+        """A copy with some tensors exchanged."""
+        return dataclasses.replace(self, **changes)  # type: ignore[type-var]
+
+    def _fields(self) -> list[tuple[str, Tensor]]:
+        return [(field.name, getattr(self, field.name)) for field in dataclasses.fields(self)]  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True)
+class Graph(_Tensors):
+    """A batch of structures and the directed edges `sender → receiver` between their atoms.
+
+    Geometry is float64 whatever the dtype of the network. Edges are sorted by receiver, and
+    every edge joins two atoms of one structure (or of its periodic images).
+    """
+
+    atomic_numbers: Int[Tensor, " atoms"]
+    positions: Positions
+    cell: Cells
+    pbc: Periodic
+    structure: Int[Tensor, " atoms"]  # to which structure an atom belongs, ascending
+    sender: AtomIndex
+    receiver: AtomIndex
+    shifts: Shifts
+
+    @property
+    def num_atoms(self) -> int:
+        """Number of atoms in the batch."""
+        return self.positions.shape[0]
+
+    @property
+    def num_edges(self) -> int:
+        """Number of directed edges in the batch."""
+        return self.sender.shape[0]
+
+    @property
+    def num_structures(self) -> int:
+        """Number of structures in the batch."""
+        return self.cell.shape[0]
+
+    def edge_vectors(self) -> EdgeVectors:
+        """Vectors from each receiver to its sender, positions[s] + shifts @ cell − positions[r], in Å."""
+        translations = torch.einsum("ea,eab->eb", self.shifts, self.cell[self.structure[self.receiver]])
+        return self.positions[self.sender] - self.positions[self.receiver] + translations
+
+    def sum_atoms(self, values: Tensor) -> Tensor:
+        """Sums over the atoms of each structure: `[atoms, …]` to `[structures, …]`."""
+        total = values.new_zeros(self.num_structures, *values.shape[1:])
+        return total.index_add(0, self.structure, values)
+
+    def atoms_per_structure(self) -> Int[Tensor, " structures"]:
+        """Number of atoms in each structure."""
+        return torch.bincount(self.structure, minlength=self.num_structures)
+
+    @staticmethod
+    def batch(graphs: Sequence["Graph"]) -> "Graph":
+        """Several graphs as one, without edges between them."""
+        atoms = torch.tensor([0, *(g.num_atoms for g in graphs)]).cumsum(0).tolist()
+        structures = torch.tensor([0, *(g.num_structures for g in graphs)]).cumsum(0).tolist()
+        return Graph(
+            atomic_numbers=torch.cat([g.atomic_numbers for g in graphs]),
+            positions=torch.cat([g.positions for g in graphs]),
+            cell=torch.cat([g.cell for g in graphs]),
+            pbc=torch.cat([g.pbc for g in graphs]),
+            structure=torch.cat([g.structure + first for g, first in zip(graphs, structures, strict=False)]),
+            sender=torch.cat([g.sender + first for g, first in zip(graphs, atoms, strict=False)]),
+            receiver=torch.cat([g.receiver + first for g, first in zip(graphs, atoms, strict=False)]),
+            shifts=torch.cat([g.shifts for g in graphs]),
+        )
+
+
+torch.export.register_dataclass(Graph, serialized_type_name="subduce.Graph")
+
+
+@dataclass(frozen=True)
+class Labels(_Tensors):
+    """What is known about each structure of a batch. NaN marks a label that a structure lacks."""
+
+    energy: Float[Tensor, " structures"]  # eV
+    forces: Float[Tensor, "atoms 3"]  # eV/Å
+    stress: Float[Tensor, "structures 3 3"]  # eV/Å³, positive in tension
+    energy_weight: Float[Tensor, " structures"]
+    forces_weight: Float[Tensor, " structures"]
+    stress_weight: Float[Tensor, " structures"]
+    index: Int[Tensor, " structures"]  # row in the data set that the structure came from
+
+    @staticmethod
+    def batch(labels: Sequence["Labels"]) -> "Labels":
+        """The labels of several structures as one."""
+        names = [field.name for field in dataclasses.fields(Labels)]
+        return Labels(**{name: torch.cat([getattr(one, name) for one in labels]) for name in names})
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Structures to predict and the labels to compare with."""
+
+    graph: Graph
+    labels: Labels
+
+    def to(self, device: torch.device | str, *, non_blocking: bool = False) -> "Batch":
+        """The same values on another device."""
+        graph, labels = (part.to(device, non_blocking=non_blocking) for part in (self.graph, self.labels))
+        return Batch(graph, labels)
+
+    def pin_memory(self) -> "Batch":
+        """The same values in page-locked memory."""
+        return Batch(self.graph.pin_memory(), self.labels.pin_memory())
+
+    @staticmethod
+    def collate(batches: Sequence["Batch"]) -> "Batch":
+        """Several batches as one; the `collate_fn` of a data loader."""
+        return Batch(Graph.batch([b.graph for b in batches]), Labels.batch([b.labels for b in batches]))

@@ -1,0 +1,1 @@
+"""One potential, many programs: each file here puts it behind the interface another program expects."""

@@ -1,0 +1,152 @@
+"""The potential as an ASE calculator."""
+
+import warnings
+from pathlib import Path
+
+import ase
+import numpy as np
+import torch
+from ase.calculators.calculator import Calculator as ASECalculator
+from ase.calculators.calculator import all_changes
+from ase.data import chemical_symbols
+from ase.stress import full_3x3_to_voigt_6_stress
+
+from .. import kernels
+from ..config import InputError
+from ..data import Graph, SkinList
+from ..models import EnergyModel, Potential, Prediction, energies_only, forces_and_stress, load
+
+_DERIVATIVES = {"forces", "stress"}
+
+
+class Calculator(ASECalculator):
+    """Energies (eV), forces (eV/Å) and stress (eV/Å³, Voigt xx yy zz yz xz xy) of a model, for ASE.
+
+    `model` is the path of a model file, or a model. `device` "auto" takes a GPU where there is one;
+    a model that was handed over stays where it is. `dtype` runs the network in another precision
+    than it was trained in. The neighbour list is kept until an atom has moved half the `skin` (Å).
+
+    What was asked of the last geometry is computed together for the next, so dynamics at
+    constant pressure costs one pass a step, and energies alone cost no derivative.
+
+    Raises `InputError` for an element that the model does not know, for positions that are not
+    finite and for a periodic cell without volume.
+    """
+
+    implemented_properties = ["energy", "free_energy", "energies", "forces", "stress"]  # noqa: RUF012, as ASE has it
+
+    def __init__(
+        self,
+        model: EnergyModel | str | Path,
+        *,
+        device: str = "auto",
+        backend: str = "auto",
+        dtype: torch.dtype | str | None = None,
+        skin: float = 0.5,
+    ) -> None:
+        super().__init__()
+        if backend != "auto" and backend not in kernels.available():
+            raise ValueError(f"backend must be auto or one of {', '.join(kernels.available())}, got {backend!r}")
+        self.model, self.device = _placed(model, device, dtype)
+        self._neighbors = SkinList(self.model.cutoff, skin=skin)
+        self._asked: set[str] = set()
+        self._warned = False
+
+    def get_property(self, name: str, atoms: ase.Atoms | None = None, allow_calculation: bool = True):
+        """One property of `atoms`, from the last calculation where nothing has changed."""
+        value = super().get_property(name, atoms, allow_calculation)
+        if allow_calculation:
+            self._asked.add(name)
+        return value
+
+    def calculate(
+        self,
+        atoms: ase.Atoms | None = None,
+        properties: list[str] | tuple[str, ...] = ("energy",),
+        system_changes: list[str] = all_changes,
+    ) -> None:
+        """Compute `properties` of `atoms` into `results`, as ASE asks."""
+        super().calculate(atoms, properties, system_changes)
+        wanted = set(properties) | self._asked
+        if system_changes:
+            self._asked = set(properties)
+        prediction = self.predict(self.graph(self.atoms), wanted)
+        energy = prediction.energy.item()
+        self.results = {"energy": energy, "free_energy": energy, "energies": prediction.energies.cpu().numpy()}
+        if prediction.forces is not None:
+            self.results["forces"] = prediction.forces.cpu().numpy()
+        if prediction.stress is not None and self.atoms.pbc.all():
+            self.results["stress"] = full_3x3_to_voigt_6_stress(prediction.stress[0].cpu().numpy())
+
+    def graph(self, atoms: ase.Atoms) -> Graph:
+        """The graph of `atoms` on the model's device, with the edges of the last one where they still hold."""
+        self._check(atoms)
+        graph = self._neighbors.graph(atoms.numbers, atoms.positions, atoms.cell.array, atoms.pbc)
+        return graph.to(self.device)
+
+    def predict(self, graph: Graph, properties: set[str]) -> Prediction:
+        """The model's answer to a graph, with the derivatives that `properties` need and no others."""
+        if not properties & _DERIVATIVES:
+            return energies_only(self.model, graph)
+        return forces_and_stress(self.model, graph, stress="stress" in properties)
+
+    def _check(self, atoms: ase.Atoms) -> None:
+        known = self.model.elements
+        strange = sorted(set(atoms.numbers.tolist()) - set(known)) if known else []
+        if strange:
+            names = ", ".join(chemical_symbols[number] for number in strange)
+            raise InputError(
+                f"{atoms.get_chemical_formula()}: the model has never seen {names}; "
+                f"it knows {', '.join(chemical_symbols[number] for number in known)}"
+            )
+        if not np.isfinite(atoms.positions).all():
+            raise InputError(f"{atoms.get_chemical_formula()}: positions are not finite; the structure flew apart")
+        periodic = atoms.cell.array[atoms.pbc]
+        if len(periodic) and np.linalg.svd(periodic, compute_uv=False).min() < 1e-6:
+            raise InputError(
+                f"{atoms.get_chemical_formula()}: periodic along {len(periodic)} vectors, but the cell has no volume; "
+                "give the lattice vectors, or set pbc to false"
+            )
+        ignored = [name for name in ("charge", "spin") if atoms.info.get(name)]
+        if ignored and not self._warned:
+            self._warned = True
+            warnings.warn(
+                f"{' and '.join(ignored)} of the structure ignored: the model has no such input", stacklevel=2
+            )
+
+
+def _placed(
+    model: EnergyModel | str | Path, device: str, dtype: torch.dtype | str | None
+) -> tuple[EnergyModel, torch.device]:
+    """The model in its precision and on its device."""
+    name = str(dtype).removeprefix("torch.") if dtype is not None else None
+    if name not in (None, "float32", "float64"):
+        raise ValueError(f"dtype must be float32 or float64, got {name}")
+    if isinstance(model, str | Path):
+        place = resolve_device(device)
+        return load(model, device=place, dtype=name).requires_grad_(False), place
+    if name is not None:
+        if not isinstance(model, Potential):
+            raise ValueError(f"dtype is for a Potential or its file; cast the {type(model).__name__} beforehand")
+        model = model.with_dtype(name)
+    if not isinstance(model, torch.nn.Module):
+        return model, torch.device("cpu") if device == "auto" else resolve_device(device)
+    if device != "auto":
+        model = model.to(resolve_device(device))
+    tensors = [*model.parameters(), *model.buffers()]
+    return model, tensors[0].device if tensors else torch.device("cpu")
+
+
+def resolve_device(name: str) -> torch.device:
+    """The device of a name; "auto" is a GPU where there is one. Raises `InputError` for one that is not there."""
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise InputError(f"--device {name}: expected auto, cpu or cuda") from None
+    if device.type not in ("cpu", "cuda"):
+        raise InputError(f"--device {name}: expected auto, cpu or cuda")
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise InputError(f"--device {name}: there are {torch.cuda.device_count()} GPUs here; use --device cpu")
+    return device

@@ -1,0 +1,14 @@
+"""Models: from a graph to energies, and every derivative around them."""
+
+from ._checkpoint import load as load
+from ._checkpoint import read_header as read_header
+from ._checkpoint import save as save
+from ._derivatives import energies_only as energies_only
+from ._derivatives import forces_and_stress as forces_and_stress
+from ._derivatives import hessian_vector_product as hessian_vector_product
+from ._interface import EnergyModel as EnergyModel
+from ._interface import Prediction as Prediction
+from ._potential import Potential as Potential
+from ._potential import PotentialConfig as PotentialConfig
+from ._repulsion import ZBL as ZBL
+from ._sum import Sum as Sum

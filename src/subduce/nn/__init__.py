@@ -1,0 +1,16 @@
+"""Equivariant layers on irreps."""
+
+from ._activation import Activation as Activation
+from ._convolution import Convolution as Convolution
+from ._gate import Gate as Gate
+from ._linear import Linear as Linear
+from ._norm import EquivariantNorm as EquivariantNorm
+from ._radial import MLP as MLP
+from ._radial import BernsteinBasis as BernsteinBasis
+from ._radial import BesselBasis as BesselBasis
+from ._radial import GaussianBasis as GaussianBasis
+from ._radial import RadialBasis as RadialBasis
+from ._radial import polynomial_cutoff as polynomial_cutoff
+from ._tensor_product import ChannelwiseTensorProduct as ChannelwiseTensorProduct
+from ._tensor_product import FullyConnectedTensorProduct as FullyConnectedTensorProduct
+from ._tensor_product import reachable as reachable

@@ -1,0 +1,102 @@
+"""Results as frozen records: JSON in and out, the only thing that reports and plots read."""
+
+import dataclasses
+import hashlib
+import json
+import math
+import os
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self
+
+from .config import InputError
+
+VERSION = 1
+
+
+@dataclass(frozen=True)
+class Record:
+    """What one command or benchmark found, with what it was given.
+
+    `inputs` maps each input file to its sha256; `settings` is the full set of options;
+    `results` holds what `kind` promises; `seconds` is the wall time.
+    """
+
+    kind: str
+    inputs: Mapping[str, str]
+    settings: Mapping[str, Any]
+    results: Mapping[str, Any]
+    seconds: float
+    version: int = field(default=VERSION)
+
+    def to_json(self) -> str:
+        """One JSON object; numbers that are not finite become null."""
+        return json.dumps(_plain(dataclasses.asdict(self)), indent=1, ensure_ascii=False)
+
+    @classmethod
+    def from_json(cls, text: str, *, source: str = "record") -> Self:
+        """The record in a JSON text; raises `InputError` naming `source` where it is none."""
+        try:
+            found = json.loads(text)
+        except json.JSONDecodeError as error:
+            raise InputError(f"{source}, line {error.lineno}: not JSON ({error.msg})") from None
+        wanted = {f.name for f in dataclasses.fields(cls)}
+        if not isinstance(found, dict) or not wanted <= found.keys():
+            raise InputError(f"{source}: not a result record; expected the keys {', '.join(sorted(wanted))}")
+        if found["version"] > VERSION:
+            raise InputError(
+                f"{source}: written by a newer version (record {found['version']}, this reads up to {VERSION}); "
+                "update subduce"
+            )
+        return cls(**{name: found[name] for name in wanted})
+
+
+def fingerprint(path: str | Path) -> str:
+    """The sha256 of a file, or of a folder's file names and sizes."""
+    path, digest = Path(path), hashlib.sha256()
+    if path.is_dir():
+        for file in sorted(p for p in path.rglob("*") if p.is_file()):
+            digest.update(f"{file.relative_to(path)}:{file.stat().st_size}\n".encode())
+        return digest.hexdigest()
+    with path.open("rb") as stream:
+        while block := stream.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def write_whole(path: str | Path, content: str | bytes) -> None:
+    """Write a file so that a reader finds the old one or the whole new one, never a part.
+
+    An interruption or a full disk leaves the old file as it was.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as stream:
+            stream.write(content.encode() if isinstance(content, str) else content)
+            stream.flush()
+            os.fsync(stream.fileno())
+        umask = os.umask(0)
+        os.umask(umask)
+        os.chmod(name, 0o666 & ~umask)
+        os.replace(name, path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(key): _plain(inner) for key, inner in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(inner) for inner in value]
+    if isinstance(value, Path):
+        return str(value)
+    if hasattr(value, "tolist"):
+        return _plain(value.tolist())
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value

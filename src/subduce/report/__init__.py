@@ -1,0 +1,3 @@
+"""One self-contained HTML page from result records: it reads records, never models, and opens offline."""
+
+from ._page import write_report as write_report

@@ -1,0 +1,162 @@
+"""Plots as inline SVG in one calm style; text stays text, clouds of points become pictures inside."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from io import StringIO
+from typing import Any
+
+import numpy as np
+from matplotlib import rc_context
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_svg import FigureCanvasSVG
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+
+from ._units import quantity, scale
+
+INK, SOFT, GRID = "#22272e", "#6b7480", "#e4e7eb"
+COLOURS = {
+    "energy": "#2f5f8f",
+    "forces": "#b4553a",
+    "stress": "#4f7d53",
+    "temperature": "#b07d1c",
+    "other": "#6d5a8c",
+    "background": "#8b95a1",
+}
+_STYLE: dict[str, Any] = {
+    "svg.fonttype": "none",
+    "svg.hashsalt": "subduce",
+    "font.family": "sans-serif",
+    "font.size": 9.5,
+    "text.color": INK,
+    "axes.labelcolor": INK,
+    "axes.edgecolor": SOFT,
+    "axes.linewidth": 0.7,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "axes.unicode_minus": True,
+    "axes.formatter.use_mathtext": False,
+    "axes.formatter.useoffset": False,
+    "axes.prop_cycle": "cycler('color', ['#2f5f8f', '#b4553a', '#4f7d53', '#b07d1c', '#6d5a8c'])",
+    "grid.color": GRID,
+    "grid.linewidth": 0.7,
+    "xtick.color": SOFT,
+    "ytick.color": SOFT,
+    "xtick.labelcolor": INK,
+    "ytick.labelcolor": INK,
+    "legend.frameon": False,
+    "lines.linewidth": 1.5,
+    "figure.dpi": 72,
+    "savefig.dpi": 200,
+    "savefig.transparent": True,
+}
+_WIDE, _SQUARE = (4.4, 2.9), (4.0, 3.8)
+
+
+@dataclass(frozen=True)
+class Plot:
+    """One figure: its SVG and what it shows."""
+
+    svg: str
+    caption: str
+
+
+def parity(target: str, unit: str, reference: Sequence[float], predicted: Sequence[float]) -> Plot:
+    """Predicted against reference values, with the line where they agree."""
+    x, y = _finite(reference, predicted)
+    if target.startswith("per_atom"):  # the mean of energies says nothing; their spread does
+        x, y = x - x.mean(), y - x.mean()
+    factor, shown = scale(float(np.abs(x).max(initial=0)), unit)
+    kind = next((key for key in COLOURS if key in target), "other")
+    name = target.replace("_", " ").removeprefix("per atom ").strip()
+    with rc_context(_STYLE):
+        figure, axes = _figure(_SQUARE)
+        low, high = factor * min(x.min(), y.min()), factor * max(x.max(), y.max())
+        room = 0.05 * (high - low) or 1.0
+        ends = (low - room, high + room)
+        axes.plot(ends, ends, color=SOFT, linewidth=0.8, zorder=1)
+        size = np.clip(6000 / max(len(x), 1), 2, 14)
+        axes.scatter(
+            factor * x, factor * y, s=size, color=COLOURS[kind], alpha=0.55, linewidths=0, rasterized=len(x) > 400
+        )
+        axes.set(xlim=ends, ylim=ends, xlabel=f"reference ({shown})", ylabel=f"predicted ({shown})", aspect="equal")
+        error = quantity(float(np.abs(x - y).mean()), unit)
+        per = " per atom, about the mean" if target.startswith("per_atom") else ""
+        return Plot(_svg(figure), f"{name.capitalize()}{per}: mean absolute error {error}")
+
+
+def lines(
+    curves: Mapping[str, tuple[Sequence[float], Sequence[float]]],
+    *,
+    x: str,
+    y: str,
+    caption: str,
+    log: bool = False,
+    colours: Sequence[str] = (),
+) -> Plot:
+    """Curves by name over a common axis."""
+    with rc_context(_STYLE):
+        figure, axes = _figure(_WIDE)
+        for index, (name, (along, values)) in enumerate(curves.items()):
+            colour = colours[index] if index < len(colours) else None
+            axes.plot(along, values, label=name, color=colour, marker="o" if len(along) < 3 else None, markersize=3)
+        if log and all(value > 0 for _, values in curves.values() for value in values):
+            _log_axis(axes)
+        axes.set(xlabel=x, ylabel=y)
+        axes.margins(x=0.01)
+        if len(curves) > 1:
+            axes.legend(loc="best", handlelength=1.4)
+        return Plot(_svg(figure), caption)
+
+
+def bars(names: Sequence[str], values: Sequence[float], *, unit: str, caption: str, colour: str) -> Plot:
+    """One horizontal bar a name, with its value at the end."""
+    factor, shown = scale(max(values, default=0.0), unit)
+    with rc_context(_STYLE):
+        figure, axes = _figure((_WIDE[0], 0.75 + 0.3 * len(names)))
+        drawn = axes.barh(range(len(names)), [factor * value for value in values], height=0.62, color=colour)
+        axes.bar_label(drawn, [quantity(value, unit).split(" ")[0] for value in values], padding=4, color=INK)
+        axes.set(yticks=range(len(names)), yticklabels=names, xlabel=shown)
+        axes.invert_yaxis()
+        axes.grid(axis="y", visible=False)
+        axes.tick_params(axis="y", length=0)
+        axes.margins(x=0.12)
+        return Plot(_svg(figure), caption)
+
+
+def _figure(size: tuple[float, float]) -> tuple[Figure, Axes]:
+    figure = Figure(figsize=size, layout="constrained")
+    FigureCanvasSVG(figure)
+    return figure, figure.subplots()
+
+
+def _log_axis(axes: Axes) -> None:
+    """A logarithmic axis with plain numbers at 1, 2 and 5."""
+    axes.set_yscale("log")
+    low, high = axes.get_ylim()
+    steps = (1, 2, 5) if high / low < 200 else (1,)
+    axes.yaxis.set_major_locator(LogLocator(subs=steps))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.yaxis.set_minor_locator(NullLocator())
+
+
+def _svg(figure: Figure) -> str:
+    """The drawing without a fixed size, so that it takes the width of its place."""
+    buffer = StringIO()
+    figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
+    text = buffer.getvalue()
+    text = text[text.index("<svg") :]
+    text = re.sub(
+        r'(<svg[^>]*?) width="[^"]*"', r"\1", re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", text, count=1), count=1
+    )
+    text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
+    return text.replace("<svg ", '<svg role="img" ', 1)
+
+
+def _finite(*columns: Sequence[float]) -> list[np.ndarray]:
+    arrays = [np.asarray([np.nan if v is None else v for v in np.ravel(column)], dtype=float) for column in columns]
+    keep = np.logical_and.reduce([np.isfinite(array) for array in arrays])
+    return [array[keep] for array in arrays]

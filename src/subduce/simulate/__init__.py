@@ -1,0 +1,6 @@
+"""Workflows over ASE with a trained potential: relaxation and molecular dynamics."""
+
+from ._md import MDConfig as MDConfig
+from ._md import md as md
+from ._relax import RelaxConfig as RelaxConfig
+from ._relax import relax as relax

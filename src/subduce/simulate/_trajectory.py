@@ -1,0 +1,122 @@
+"""Trajectories that survive a crash and can be continued: extxyz in full precision, or ASE's own `.traj`.
+
+An extxyz frame is written in one piece and flushed; numbers carry 17 digits, so that a run that
+continues from the last frame has the same positions and momenta to the last bit.
+"""
+
+import os
+from pathlib import Path
+from typing import IO
+
+import ase.io
+import numpy as np
+from ase import Atoms
+from ase.calculators.singlepoint import SinglePointCalculator
+from ase.io.trajectory import Trajectory, TrajectoryReader
+
+from ..config import InputError
+
+SUFFIXES = (".extxyz", ".xyz", ".traj")
+
+
+class FrameWriter:
+    """Appends frames to a trajectory; the suffix says which format."""
+
+    def __init__(self, path: Path, *, append: bool) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        mode = "a" if append else "w"
+        self._text: IO[str] | None = None
+        self._binary = Trajectory(str(path), mode) if path.suffix == ".traj" else None
+        if self._binary is None:
+            self._text = path.open(mode, encoding="utf-8")
+
+    def write(self, atoms: Atoms, step: int, time_fs: float) -> None:
+        """One frame, on disk before this returns."""
+        frame = _snapshot(atoms, step, time_fs)
+        if self._binary is not None:
+            self._binary.write(frame)
+        elif self._text is not None:
+            self._text.write(_extxyz(frame))
+            self._text.flush()
+
+    def close(self) -> None:
+        """Close the file."""
+        for file in (self._text, self._binary):
+            if file is not None:
+                file.close()
+
+
+def check_suffix(path: Path) -> None:
+    """Raise `InputError` for a trajectory in a format that cannot be continued."""
+    if path.suffix not in SUFFIXES:
+        raise InputError(f"{path}: expected a trajectory ending in {', '.join(SUFFIXES)}")
+
+
+def last_frame(path: Path) -> tuple[Atoms, int]:
+    """The last whole frame of a trajectory that this program wrote, and its step.
+
+    What a crash left of a further frame is cut off. Raises `InputError` where there is no such frame.
+    """
+    check_suffix(path)
+    if not path.exists():
+        raise InputError(f"{path}: no trajectory to continue; start one without --restart")
+    if path.suffix != ".traj":
+        _cut_torn_frame(path)
+    try:
+        atoms = TrajectoryReader(str(path))[-1] if path.suffix == ".traj" else ase.io.read(path, -1, format="extxyz")
+        step = int(atoms.info["step"])
+    except Exception as error:  # ASE's readers fail in many ways
+        raise InputError(f"{path}: no whole frame with a step count to continue from ({error})") from None
+    if "momenta" not in atoms.arrays:
+        raise InputError(f"{path}: the last frame has no momenta; only a trajectory of `subduce md` can be continued")
+    atoms.calc = None
+    return atoms, step
+
+
+def _snapshot(atoms: Atoms, step: int, time_fs: float) -> Atoms:
+    frame = atoms.copy()
+    frame.set_constraint()
+    frame.info.update(step=step, time_fs=time_fs)
+    results = {name: value for name, value in atoms.calc.results.items() if name in ("energy", "forces", "stress")}
+    frame.calc = SinglePointCalculator(frame, **results)
+    return frame
+
+
+def _extxyz(frame: Atoms) -> str:
+    results = frame.calc.results
+    columns = [frame.positions, frame.get_momenta(), results["forces"]]
+    properties = "species:S:1:pos:R:3:momenta:R:3:forces:R:3"
+    if frame.has("masses"):
+        columns.append(frame.get_masses()[:, None])
+        properties += ":masses:R:1"
+    pairs = {
+        "Properties": properties,
+        "pbc": '"' + " ".join("FT"[int(flag)] for flag in frame.pbc) + '"',
+        "energy": f"{results['energy']:.17g}",
+        "step": str(frame.info["step"]),
+        "time_fs": f"{frame.info['time_fs']:.17g}",
+    }
+    if frame.cell.rank:
+        pairs = {"Lattice": f'"{_numbers(frame.cell.array)}"'} | pairs
+    if "stress" in results:
+        pairs["stress"] = f'"{_numbers(frame.get_stress(voigt=False))}"'
+    header = " ".join(f"{key}={value}" for key, value in pairs.items())
+    rows = [f"{symbol} {_numbers(row)}" for symbol, row in zip(frame.symbols, np.hstack(columns), strict=True)]
+    return "\n".join([str(len(frame)), header, *rows]) + "\n"
+
+
+def _numbers(values: np.ndarray) -> str:
+    return " ".join(f"{value:.17g}" for value in np.ravel(values))
+
+
+def _cut_torn_frame(path: Path) -> None:
+    """Shorten the file to its whole frames."""
+    whole = 0
+    with path.open("rb") as file:
+        while (count := file.readline()).strip().isdigit():
+            lines = [file.readline() for _ in range(int(count) + 1)]
+            if not all(line.endswith(b"\n") for line in lines):
+                break
+            whole = file.tell()
+    if whole and whole < path.stat().st_size:
+        os.truncate(path, whole)
