@@ -44,7 +44,15 @@ MODELS = {
         )
     ),
     "linear": Potential(
-        PotentialConfig(**SMALL, l_max=1, self_connection="linear", radial_basis="bernstein", readout_widths=(3,))
+        PotentialConfig(
+            **SMALL,
+            l_max=1,
+            self_connection="linear",
+            radial_basis="bernstein",
+            readout_widths=(3,),
+            norm="joint",
+            norm_place="gate",
+        )
     ),
 }
 with torch.no_grad():

@@ -11,10 +11,11 @@ import traceback
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib.metadata import version
 from pathlib import Path
 from types import ModuleType
 from typing import Any
+
+from .. import __version__
 
 VERBS = {
     "demo": "train a small potential on data that ships inside, end to end, in minutes",
@@ -48,7 +49,7 @@ def main(argv: list[str] | None = None) -> int:
         return DONE if arguments else BAD_INPUT
     verb = arguments[0]
     if verb in ("-V", "--version"):
-        print(f"subduce {version('subduce')}")
+        print(f"subduce {__version__}")
         return DONE
     if verb not in VERBS:
         near = difflib.get_close_matches(verb, VERBS, n=1, cutoff=0.4)

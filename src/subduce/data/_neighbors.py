@@ -1,5 +1,7 @@
 """Neighbour lists: any cell, any mix of boundary conditions, with or without a skin."""
 
+from dataclasses import dataclass
+
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -32,11 +34,11 @@ def neighbor_list(
     pbc = np.asarray(pbc, dtype=bool)
     if len(positions) == 0:
         return np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros((0, 3), np.int64)
+    full = complete_cell(np.asarray(cell, dtype=np.float64), pbc)
     finder = NeighborList(cutoff=cutoff, full_list=True, sorted=True, n_threads=1)
-    receiver, sender, shifts = finder.compute(
-        positions, complete_cell(np.asarray(cell, dtype=np.float64), pbc), pbc, "ijS", copy=False
-    )
-    order = _within_receivers(sender, receiver, shifts)
+    receiver, sender, shifts = finder.compute(positions, full, pbc, "ijS", copy=False)
+    # One fixed order, whatever order the search found them in.
+    order = np.lexsort((shifts[:, 2], shifts[:, 1], shifts[:, 0], sender, receiver))
     return sender[order].astype(np.int64), receiver[order].astype(np.int64), shifts[order].astype(np.int64)
 
 
@@ -57,72 +59,87 @@ def complete_cell(cell: np.ndarray, pbc: np.ndarray) -> np.ndarray:
     lengths = np.linalg.norm(full, axis=1)
     if not lengths.min() > 0 or not abs(np.linalg.det(full)) > 1e-6 * lengths.prod():
         raise ValueError(
-            f"the structure repeats along {pbc.sum()} lattice vectors, but the cell {cell.tolist()} has no volume there; "
-            "give the lattice vectors, or set pbc to false"
+            f"the structure repeats along {pbc.sum()} lattice vectors, but the cell {cell.tolist()} "
+            "has no volume there; give the lattice vectors, or set pbc to false"
         )
     return full
 
 
 class SkinList:
-    """Graphs of one moving structure; edges are searched anew only when an atom has moved half the skin.
+    """Graphs of one moving structure; edges are searched anew only when they could have become incomplete.
 
-    Edges between `cutoff` and `cutoff + skin` (Å) stay in the graph: a potential is zero there.
+    Edges are kept up to `cutoff + skin` (Å) until an atom has moved half the skin, where motion that
+    follows a change of the cell does not count but the shrinking of the cell does. A graph holds the
+    edges below the cutoff alone, in an order that does not depend on when the search was made.
     """
 
     def __init__(self, cutoff: float, skin: float = 0.5) -> None:
         if skin < 0:
             raise ValueError(f"the skin must not be negative (Å), got {skin}")
         self.cutoff, self.skin = cutoff, skin
-        self.searches = 0
-        self._last: Graph | None = None
+        self.searches = 0  # how many times the edges were searched
+        self._last: _Search | None = None
 
     def graph(
         self, atomic_numbers: npt.ArrayLike, positions: npt.ArrayLike, cell: npt.ArrayLike, pbc: npt.ArrayLike
     ) -> Graph:
-        """The structure as a graph on the CPU, with the last edges where they still hold every neighbour."""
-        numbers = torch.tensor(np.asarray(atomic_numbers), dtype=torch.int64)
-        place = torch.tensor(np.asarray(positions), dtype=torch.float64)
-        lattice = torch.tensor(np.asarray(cell), dtype=torch.float64)[None]
-        periodic = torch.tensor(np.asarray(pbc), dtype=torch.bool)[None]
-        if self._last is None or not self._holds(numbers, place, lattice, periodic):
+        """The structure as a graph on the CPU; `ValueError` where `neighbor_list` has no answer."""
+        numbers, periodic = np.array(atomic_numbers, dtype=np.int64), np.array(pbc, dtype=bool)
+        place, lattice = np.array(positions, dtype=np.float64), np.array(cell, dtype=np.float64)
+        if self._last is None or not self._holds(self._last, numbers, place, lattice, periodic):
             self.searches += 1
-            edges = neighbor_list(positions, cell, pbc, self.cutoff + self.skin)
-            self._last = _graph(numbers, place, lattice, periodic, edges)
-        return self._last.replace(positions=place)
+            edges = neighbor_list(place, lattice, periodic, self.cutoff + self.skin)
+            self._last = _Search(numbers, place, lattice, periodic, *edges)
+        sender, receiver, shifts = self._last.sender, self._last.receiver, self._last.shifts
+        vectors = place[sender] - place[receiver] + shifts @ lattice
+        near = np.einsum("ea,ea->e", vectors, vectors) < self.cutoff**2
+        return graph_of(numbers, place, lattice, periodic, sender[near], receiver[near], shifts[near])
 
     def _holds(
-        self, numbers: torch.Tensor, place: torch.Tensor, lattice: torch.Tensor, periodic: torch.Tensor
+        self, last: "_Search", numbers: np.ndarray, place: np.ndarray, lattice: np.ndarray, periodic: np.ndarray
     ) -> bool:
-        last = self._last
-        if not (torch.equal(numbers, last.atomic_numbers) and torch.equal(periodic, last.pbc)):
+        if not (np.array_equal(numbers, last.numbers) and np.array_equal(periodic, last.pbc)):
             return False
-        # Under a new cell every distance scales, so only the same cell keeps its edges.
-        if not torch.equal(lattice, last.cell):
-            return False
-        moved = (place - last.positions).square().sum(-1)
-        return bool((moved <= (self.skin / 2) ** 2).all())
+        reach, followed = self.cutoff + self.skin, last.positions
+        if periodic.any() and not np.array_equal(lattice, last.cell):
+            deform = np.linalg.solve(complete_cell(last.cell, periodic), complete_cell(lattice, periodic))
+            followed = followed @ deform
+            # A pair that was out of reach comes no nearer than the strongest compression brings it.
+            reach *= np.linalg.svd(deform, compute_uv=False).min()
+        moved = np.square(place - followed).sum(axis=1).max(initial=0.0) ** 0.5
+        return bool(reach - 2 * moved >= self.cutoff)
 
 
-def _graph(
-    numbers: torch.Tensor,
-    positions: torch.Tensor,
-    cell: torch.Tensor,
-    pbc: torch.Tensor,
-    edges: tuple[np.ndarray, np.ndarray, np.ndarray],
+@dataclass(frozen=True)
+class _Search:
+    """A structure and its edges, as they were when the edges were searched."""
+
+    numbers: np.ndarray
+    positions: np.ndarray
+    cell: np.ndarray
+    pbc: np.ndarray
+    sender: np.ndarray
+    receiver: np.ndarray
+    shifts: np.ndarray
+
+
+def graph_of(
+    numbers: np.ndarray,
+    positions: np.ndarray,
+    cell: np.ndarray,
+    pbc: np.ndarray,
+    sender: np.ndarray,
+    receiver: np.ndarray,
+    shifts: np.ndarray,
 ) -> Graph:
-    sender, receiver, shifts = edges
+    """One structure and its edges as tensors; arrays of the right type are shared, not copied."""
     return Graph(
-        atomic_numbers=numbers,
-        positions=positions,
-        cell=cell,
-        pbc=pbc,
+        atomic_numbers=torch.from_numpy(numbers),
+        positions=torch.from_numpy(positions),
+        cell=torch.from_numpy(cell)[None],
+        pbc=torch.from_numpy(pbc)[None],
         structure=torch.zeros(len(numbers), dtype=torch.int64),
         sender=torch.from_numpy(sender),
         receiver=torch.from_numpy(receiver),
         shifts=torch.from_numpy(shifts.astype(np.float64)),
     )
-
-
-def _within_receivers(sender: np.ndarray, receiver: np.ndarray, shifts: np.ndarray) -> np.ndarray:
-    """One fixed order of the edges, whatever order the search found them in."""
-    return np.lexsort((shifts[:, 2], shifts[:, 1], shifts[:, 0], sender, receiver))

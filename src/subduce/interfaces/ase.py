@@ -4,7 +4,6 @@ import warnings
 from pathlib import Path
 
 import ase
-import numpy as np
 import torch
 from ase.calculators.calculator import Calculator as ASECalculator
 from ase.calculators.calculator import all_changes
@@ -81,7 +80,10 @@ class Calculator(ASECalculator):
     def graph(self, atoms: ase.Atoms) -> Graph:
         """The graph of `atoms` on the model's device, with the edges of the last one where they still hold."""
         self._check(atoms)
-        graph = self._neighbors.graph(atoms.numbers, atoms.positions, atoms.cell.array, atoms.pbc)
+        try:
+            graph = self._neighbors.graph(atoms.numbers, atoms.positions, atoms.cell.array, atoms.pbc)
+        except ValueError as error:  # positions that are not finite, a periodic cell without volume
+            raise InputError(f"{atoms.get_chemical_formula()}: {error}") from None
         return graph.to(self.device)
 
     def predict(self, graph: Graph, properties: set[str]) -> Prediction:
@@ -98,14 +100,6 @@ class Calculator(ASECalculator):
             raise InputError(
                 f"{atoms.get_chemical_formula()}: the model has never seen {names}; "
                 f"it knows {', '.join(chemical_symbols[number] for number in known)}"
-            )
-        if not np.isfinite(atoms.positions).all():
-            raise InputError(f"{atoms.get_chemical_formula()}: positions are not finite; the structure flew apart")
-        periodic = atoms.cell.array[atoms.pbc]
-        if len(periodic) and np.linalg.svd(periodic, compute_uv=False).min() < 1e-6:
-            raise InputError(
-                f"{atoms.get_chemical_formula()}: periodic along {len(periodic)} vectors, but the cell has no volume; "
-                "give the lattice vectors, or set pbc to false"
             )
         ignored = [name for name in ("charge", "spin") if atoms.info.get(name)]
         if ignored and not self._warned:

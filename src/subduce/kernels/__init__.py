@@ -1,1 +1,8 @@
-"""."""
+"""The one operator that carries the cost, and the backends that compute it."""
+
+from ._ops import EdgeProduct as EdgeProduct
+from ._ops import available as available
+from ._ops import bind as bind
+from ._plan import Path as Path
+from ._plan import ProductPlan as ProductPlan
+from ._plan import channelwise_plan as channelwise_plan

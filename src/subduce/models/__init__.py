@@ -6,6 +6,7 @@ from ._checkpoint import save as save
 from ._derivatives import energies_only as energies_only
 from ._derivatives import forces_and_stress as forces_and_stress
 from ._derivatives import hessian_vector_product as hessian_vector_product
+from ._device import resolve_device as resolve_device
 from ._interface import EnergyModel as EnergyModel
 from ._interface import Prediction as Prediction
 from ._potential import Potential as Potential

@@ -29,9 +29,10 @@ def forces_and_stress(
     )
     energies, energy = _energies(model, graph, strained)
     slope, virial = torch.autograd.grad(energy.sum(), (positions, strain), create_graph=create_graph)
-    volume = torch.linalg.det(graph.cell).abs()
-    volume = torch.where(graph.pbc.all(-1), volume, torch.nan)
-    return _prediction(energy, energies, -slope, virial / volume[:, None, None], create_graph)
+    # NaN where there is no volume, without a division by NaN: a loss that leaves it out must not feel it.
+    periodic = graph.pbc.all(-1)[:, None, None]
+    volume = torch.where(periodic, torch.linalg.det(graph.cell).abs()[:, None, None], 1.0)
+    return _prediction(energy, energies, -slope, torch.where(periodic, virial / volume, torch.nan), create_graph)
 
 
 def energies_only(model: EnergyModel, graph: Graph) -> Prediction:

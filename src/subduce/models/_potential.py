@@ -56,12 +56,15 @@ class PotentialConfig(Config):
     cutoff_function: Literal["polynomial", "xplor", "cosine"] = "polynomial"
     cutoff_onset: float = Field(0.9, gt=0, lt=1, description="where XPLOR's switch begins, in units of r_max")
     radial_activation: Activation = "silu"
+    radial_constant: float | None = Field(None, description="factor of that activation; that of unit second moment")
     radial_bias: bool = Field(False, description="biases in the radial network; the cutoff then multiplies its output")
     self_connection: Literal["species", "linear", "none"] = "species"
     first_self_connection: bool = Field(
         False, description="in the first layer too; without, an isolated atom has exactly its shift"
     )
-    norm: Literal["none", "rms", "layer"] = Field("none", description="norm of the features that enter a layer")
+    norm: Literal["none", "rms", "layer", "joint"] = Field("none", description="norm of the features")
+    norm_place: Literal["layer", "gate"] = Field("layer", description="of those that enter a layer, or its gate")
+    norm_eps: float = Field(1e-5, gt=0)
     activation: Activation = Field("silu", description="of even scalars")
     odd_activation: Literal["tanh", "identity"] = Field("tanh", description="of odd scalars")
     gate_activation: Activation = "silu"
@@ -140,7 +143,6 @@ class Layer(nn.Module):
     ) -> None:
         super().__init__()
         dtype, constants = DTYPES[config.model_dtype], config.activation_constants or {}
-        self.norm = None if config.norm == "none" else EquivariantNorm(irreps_in, kind=config.norm, dtype=dtype)
         self.gate = Gate(
             reachable(irreps_in, config.harmonics(), irreps_out),
             even=config.activation,
@@ -148,6 +150,10 @@ class Layer(nn.Module):
             gate=config.gate_activation,
             constants=constants,
         )
+        self.norm, self.norm_place = None, config.norm_place
+        if config.norm != "none":
+            normed = irreps_in if config.norm_place == "layer" else self.gate.irreps_in
+            self.norm = EquivariantNorm(normed, kind=config.norm, eps=config.norm_eps, dtype=dtype)
         self.convolution = Convolution(
             irreps_in,
             config.harmonics(),
@@ -157,7 +163,7 @@ class Layer(nn.Module):
             radial_mlp_width=config.radial_mlp_width,
             radial_activation=config.radial_activation,
             radial_bias=config.radial_bias,
-            radial_constant=constants.get(config.radial_activation),
+            radial_constant=config.radial_constant,
             avg_num_neighbors=config.avg_num_neighbors or 1.0,
             backend=backend,
             generator=generator,
@@ -185,12 +191,14 @@ class Layer(nn.Module):
         envelope: Float[Tensor, " edges"] | None,
     ) -> Float[Tensor, "atoms dim_out"]:
         """The features of the next layer."""
-        if self.norm is not None:
+        if self.norm is not None and self.norm_place == "layer":
             x = self.norm(x)
         message = self.convolution(x, harmonics, radial, sender, receiver, envelope)
         if self.self_connection is not None:
             kinds = species if self.self_connection.num_species is not None else None
             message = message + self.self_connection(x, kinds)
+        if self.norm is not None and self.norm_place == "gate":
+            message = self.norm(message)
         return self.gate(message)
 
 

@@ -99,13 +99,16 @@ class BernsteinBasis(nn.Module):
         degree = num_functions - 1
         binomials = torch.tensor([math.comb(degree, k) for k in range(num_functions)], dtype=torch.float64)
         self.register_buffer("binomials", binomials.to(dtype or torch.get_default_dtype()), persistent=False)
-        self.register_buffer("powers", torch.arange(num_functions), persistent=False)
 
     def forward(self, r: Float[Tensor, " edges"]) -> Float[Tensor, "edges functions"]:
         """Each function at each length r (Å); 0 beyond the cutoff but for the last."""
-        x = (r / self.r_max).clamp(0, 1)[:, None]
-        degree = self.powers.shape[0] - 1
-        return self.binomials * x**self.powers * (1 - x) ** (degree - self.powers)
+        x = (r / self.r_max).clamp(0, 1)
+        up, down = [torch.ones_like(x)], [torch.ones_like(x)]
+        # By products, since the derivatives of x⁰ = 1 as a power are not defined at the ends.
+        for _ in range(self.binomials.shape[0] - 1):
+            up.append(up[-1] * x)
+            down.append(down[-1] * (1 - x))
+        return self.binomials * torch.stack(up, -1) * torch.stack(down[::-1], -1)
 
 
 class RadialBasis(nn.Module):

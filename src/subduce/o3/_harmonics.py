@@ -1,8 +1,9 @@
 """Real spherical harmonics of any degree, in e3nn's basis: y is the polar axis, degree 1 is (x, y, z)."""
 
-from collections.abc import Sequence
-from functools import cache
+from collections.abc import Iterable
+from functools import cache, reduce
 from math import pi, sqrt
+from operator import add
 
 import torch
 from jaxtyping import Float
@@ -19,7 +20,7 @@ _SIZES = {
 
 
 def spherical_harmonics(
-    irreps: int | Sequence[int] | Irreps,
+    irreps: int | str | Iterable[int] | Irreps,
     vectors: Float[Tensor, "*batch 3"],
     *,
     normalize: bool = True,
@@ -30,7 +31,8 @@ def spherical_harmonics(
     `irreps` is a degree, a list of degrees, or irreps with one copy each (whose parity is only a
     label). With `normalize` the vectors' lengths do not matter, and a zero vector gives zeros with zero
     derivatives (for l = 0 the constant); without it, degree l grows as |v|^l. On unit vectors the sum
-    of squares within a degree is 2l + 1 (`component`), (2l + 1) / 4π (`integral`) or 1 (`norm`).
+    of squares within a degree is 2l + 1 (`component`), (2l + 1) / 4π (`integral`) or 1 (`norm`). Memory
+    runs along the vectors; differentiable to any order. Raises `ValueError` for other arguments.
 
     >>> spherical_harmonics([0, 1], torch.tensor([[0.0, 2.0, 0.0]]), normalization="norm")
     tensor([[1., 0., 1., 0.]])
@@ -46,15 +48,15 @@ def spherical_harmonics(
         columns = _unit(columns)
     size = _SIZES[normalization]
     found = [torch.full_like(columns[:1], size(0)), columns * size(1)]
-    for l in range(1, max(degrees, default=0)):
+    for l in range(1, max(degrees)):
         products = (found[l].unsqueeze(1) * columns).flatten(0, 1)
         if torch.compiler.is_compiling():  # plain numbers, which a compiler fuses into one kernel
-            sums = [sum(a * products[i] for i, a in row) for row in _climb_terms(l, normalization)]
-            found.append(torch.stack(sums))
+            rows = _climb_terms(l, normalization)
+            found.append(torch.stack([reduce(add, [a * products[i] for i, a in row]) for row in rows]))
         else:
             found.append(_climb(l, normalization, vectors.dtype, vectors.device) @ products)
-    rows = torch.cat([found[l] for l in degrees]).mT
-    return rows.reshape(*vectors.shape[:-1], rows.shape[-1])
+    harmonics = torch.cat([found[l] for l in degrees]).mT
+    return harmonics.reshape(*vectors.shape[:-1], harmonics.shape[-1])
 
 
 def convention_matrix(l: int, convention: str) -> Float[Tensor, "{2*l+1} {2*l+1}"]:
@@ -64,7 +66,7 @@ def convention_matrix(l: int, convention: str) -> Float[Tensor, "{2*l+1} {2*l+1}
     Condon-Shortley phase; `pyscf`: the same, but (x, y, z) for l = 1; `e3x`: the same with
     m = l, −l, l − 1, …, 0 (its Cartesian order). M turns coefficients likewise; scales differ apart from it.
 
-    >>> convention_matrix(1, "z-axis") @ torch.tensor([1.0, 2.0, 3.0], dtype=torch.float64)  # of (x, y, z)
+    >>> (convention_matrix(1, "z-axis") @ torch.tensor([1.0, 2.0, 3.0], dtype=torch.float64)).round()  # (y, z, x)
     tensor([2., 3., 1.], dtype=torch.float64)
     """
     orders = {
@@ -79,12 +81,14 @@ def convention_matrix(l: int, convention: str) -> Float[Tensor, "{2*l+1} {2*l+1}
     return turned[[l + m for m in orders[convention]]]
 
 
-def _degrees(irreps: int | Sequence[int] | Irreps) -> tuple[int, ...]:
-    if isinstance(irreps, Irreps):
+def _degrees(irreps: int | str | Iterable[int] | Irreps) -> tuple[int, ...]:
+    if isinstance(irreps, (str, Irreps)):
+        irreps = Irreps(irreps)
         if any(mul != 1 for mul, _ in irreps):
             raise ValueError(f"spherical harmonics have one copy of each irrep, got {irreps}")
-        return tuple(ir.l for _, ir in irreps)
-    degrees = (irreps,) if isinstance(irreps, int) else tuple(irreps)
+        degrees = tuple(ir.l for _, ir in irreps)
+    else:
+        degrees = (irreps,) if isinstance(irreps, int) else tuple(irreps)
     if not degrees or min(degrees) < 0:
         raise ValueError(f"expected degrees of 0 or more, got {list(degrees)}")
     return degrees

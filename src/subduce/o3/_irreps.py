@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple, Self, Union, overload
+from typing import NamedTuple, Union, final, overload
 
 import torch
 from jaxtyping import Float
@@ -88,6 +88,7 @@ class Sorted(NamedTuple):
     places: tuple[int, ...]
 
 
+@final
 class Irreps(tuple[MulIrrep, ...]):
     """A direct sum of irreps with multiplicities: how a feature vector turns.
 
@@ -102,13 +103,13 @@ class Irreps(tuple[MulIrrep, ...]):
     2x0e+4x1o
     """
 
-    def __new__(cls, irreps: Union[str, Irrep, "Irreps", Iterable] = ()) -> Self:
+    def __new__(cls, irreps: Union[str, Irrep, "Irreps", Iterable] = ()) -> "Irreps":
         if isinstance(irreps, Irreps):
             return super().__new__(cls, tuple(irreps))
         return super().__new__(cls, tuple(_terms(irreps)))
 
     @classmethod
-    def spherical_harmonics(cls, l_max: int, *, parity: int = -1) -> Self:
+    def spherical_harmonics(cls, l_max: int, *, parity: int = -1) -> "Irreps":
         """The irreps of the spherical harmonics up to `l_max`; of all even ones with `parity` = +1.
 
         >>> Irreps.spherical_harmonics(2)
@@ -151,7 +152,7 @@ class Irreps(tuple[MulIrrep, ...]):
             return tuple.__contains__(self, irrep)
         return isinstance(irrep, (str, Irrep)) and self.count(irrep) > 0
 
-    def keep(self, wanted: Callable[[Irrep], bool]) -> Self:
+    def keep(self, wanted: Callable[[Irrep], bool]) -> "Irreps":
         """The terms whose irrep is wanted, in the same order."""
         return type(self)([term for term in self if wanted(term.ir)])
 
@@ -163,7 +164,7 @@ class Irreps(tuple[MulIrrep, ...]):
             places[i] = place
         return Sorted(type(self)([self[i] for i in order]), tuple(places))
 
-    def simplify(self) -> Self:
+    def simplify(self) -> "Irreps":
         """Neighbouring terms of one irrep joined, empty ones dropped; nothing is reordered."""
         joined: list[MulIrrep] = []
         for mul, ir in self:
@@ -173,7 +174,7 @@ class Irreps(tuple[MulIrrep, ...]):
                 joined.append(MulIrrep(mul, ir))
         return type(self)(joined)
 
-    def regroup(self) -> Self:
+    def regroup(self) -> "Irreps":
         """Sorted and simplified: one term an irrep."""
         return self.sort().irreps.simplify()
 
@@ -217,15 +218,15 @@ class Irreps(tuple[MulIrrep, ...]):
     @overload
     def __getitem__(self, index: int) -> MulIrrep: ...  # type: ignore[overload-overlap]
     @overload
-    def __getitem__(self, index: slice) -> Self: ...
+    def __getitem__(self, index: slice) -> "Irreps": ...
     def __getitem__(self, index):  # type: ignore[override]
         found = tuple.__getitem__(self, index)
         return type(self)(found) if isinstance(index, slice) else found
 
-    def __add__(self, other: Union[str, "Irreps"]) -> Self:  # type: ignore[override]
+    def __add__(self, other: Union[str, "Irreps"]) -> "Irreps":  # type: ignore[override]
         return type(self)([*self, *Irreps(other)])
 
-    def __mul__(self, copies: int) -> Self:  # type: ignore[override]
+    def __mul__(self, copies: int) -> "Irreps":  # type: ignore[override]
         return type(self)([*self] * copies)
 
     __rmul__ = __mul__  # type: ignore[assignment]

@@ -26,8 +26,8 @@ def axis_angle_to_matrix(
     Raises `ValueError` where an axis has length 0.
 
     >>> quarter = axis_angle_to_matrix(torch.tensor([0.0, 0.0, 2.0]), torch.tensor(torch.pi / 2))
-    >>> (quarter @ torch.tensor([1.0, 0.0, 0.0])).round()
-    tensor([-0., 1., 0.])
+    >>> (quarter @ torch.tensor([1.0, 0.0, 0.0])).round().long()
+    tensor([0, 1, 0])
     """
     length = torch.linalg.vector_norm(axis, dim=-1, keepdim=True)
     if (length == 0).any():

@@ -79,9 +79,8 @@ def _reduce(formula: str) -> tuple[Irreps, Tensor]:
     terms, blocks = [], []
     for l, paths in sorted(_couplings(rank).items()):
         basis = torch.stack(paths)  # [paths, 3, …, 3, 2l + 1]
-        projected = sum(
-            sign * basis.permute(0, *(1 + i for i in order), rank + 1) for order, sign in group.items()
-        ) / len(group)
+        images = [sign * basis.permute(0, *(1 + i for i in order), rank + 1) for order, sign in group.items()]
+        projected = torch.stack(images).mean(0)
         projector = torch.einsum("pim,qim->pq", basis.flatten(1, rank), projected.flatten(1, rank)) / (2 * l + 1)
         kept = _orthonormal_rows(projector)
         if len(kept):

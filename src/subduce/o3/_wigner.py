@@ -21,10 +21,10 @@ def clebsch_gordan(l1: int, l2: int, l3: int) -> Float[Tensor, "{2*l1+1} {2*l2+1
     C is invariant when all three indices turn, and its Frobenius norm is 1; √(2 l3 + 1) C has
     orthonormal columns. Raises `ValueError` unless |l1 − l2| ≤ l3 ≤ l1 + l2.
 
-    >>> clebsch_gordan(1, 1, 0)[:, :, 0] * 3**0.5  # the scalar product of two vectors
-    tensor([[1., 0., 0.],
-            [0., 1., 0.],
-            [0., 0., 1.]], dtype=torch.float64)
+    >>> clebsch_gordan(1, 1, 0)[:, :, 0] * 3  # the scalar product of two vectors, scaled
+    tensor([[1.7321, 0.0000, 0.0000],
+            [0.0000, 1.7321, 0.0000],
+            [0.0000, 0.0000, 1.7321]], dtype=torch.float64)
     """
     if min(l1, l2, l3) < 0 or not abs(l1 - l2) <= l3 <= l1 + l2:
         raise ValueError(
@@ -69,12 +69,11 @@ def _coupling(l1: int, l2: int, l3: int) -> Tensor:
     # Half a turn about x tells which coefficients vanish; rounding must not fill them.
     sine1, sine2, sine3 = (torch.arange(-l, l + 1, device="cpu") < 0 for l in (l1, l2, l3))
     odd = sine1[:, None, None] ^ sine2[:, None] ^ sine3
-    coupling = torch.where(odd == bool((l1 + l2 + l3) % 2), coupling, 0.0)
-    return coupling / sqrt(2 * l3 + 1)
+    return torch.where(odd == bool((l1 + l2 + l3) % 2), coupling, 0.0)
 
 
 def _su2_coefficient(j1: int, m1: int, j2: int, m2: int, j3: int) -> float:
-    """⟨j1 m1 j2 m2 | j3 m1+m2⟩ by Racah's sum, exact until the last square root.
+    """⟨j1 m1 j2 m2 | j3 m1+m2⟩ / √(2 j3 + 1) by Racah's sum, exact until the square root.
 
     Condon and Shortley's phases; Varshalovich, Quantum Theory of Angular Momentum, 8.2.1.
     """
@@ -85,7 +84,7 @@ def _su2_coefficient(j1: int, m1: int, j2: int, m2: int, j3: int) -> float:
         total += Fraction((-1) ** k, _factorials(*below))
     triangle = Fraction(_factorials(j3 + j1 - j2, j3 - j1 + j2, j1 + j2 - j3), factorial(j1 + j2 + j3 + 1))
     magnetic = _factorials(j1 + m1, j1 - m1, j2 + m2, j2 - m2, j3 + m3, j3 - m3)
-    size = sqrt((2 * j3 + 1) * triangle * magnetic * total**2)
+    size = sqrt(triangle * magnetic * total**2)
     return size if total > 0 else -size
 
 
@@ -98,9 +97,9 @@ def _factorials(*numbers: int) -> int:
 
 def _real_to_complex(l: int) -> Tensor:
     """Rows: complex harmonics m = −l … l; columns: real ones; (−i)^l makes every coupling real."""
-    q = torch.zeros(2 * l + 1, 2 * l + 1, dtype=torch.complex128, device="cpu")
-    q[l, l] = 1
+    real, imag = torch.zeros(2, 2 * l + 1, 2 * l + 1, dtype=torch.float64, device="cpu")
+    real[l, l] = 1
     for m in range(1, l + 1):
-        q[l - m, l + m], q[l - m, l - m] = sqrt(0.5), -1j * sqrt(0.5)
-        q[l + m, l + m], q[l + m, l - m] = (-1) ** m * sqrt(0.5), 1j * (-1) ** m * sqrt(0.5)
-    return (1, -1j, -1, 1j)[l % 4] * q
+        real[l - m, l + m], imag[l - m, l - m] = sqrt(0.5), -sqrt(0.5)
+        real[l + m, l + m], imag[l + m, l - m] = (-1) ** m * sqrt(0.5), (-1) ** m * sqrt(0.5)
+    return (1, -1j, -1, 1j)[l % 4] * torch.complex(real, imag)

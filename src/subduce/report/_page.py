@@ -1,11 +1,11 @@
 """The page: sections of records in one file, with nothing to fetch."""
 
 from collections.abc import Iterable
-from importlib.metadata import version
 from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from .. import __version__
 from ..records import Record, write_whole
 from ._sections import section
 
@@ -25,4 +25,4 @@ def write_report(records: Iterable[Record], path: str | Path, *, title: str = "s
     )
     page = environment.get_template("page.html")
     sections = [section(record) for record in records]
-    write_whole(path, page.render(title=title, sections=sections, version=version("subduce")))
+    write_whole(path, page.render(title=title, sections=sections, version=__version__))

@@ -13,7 +13,7 @@ from ase.constraints import FixCom
 from ase.md.langevin import Langevin
 from ase.md.md import MolecularDynamics
 from ase.md.nose_hoover_chain import MTKNPT, IsotropicMTKNPT, NoseHooverChainNVT
-from ase.md.velocitydistribution import MaxwellBoltzmannDistribution, Stationary, ZeroRotation
+from ase.md.velocitydistribution import Stationary, ZeroRotation
 from ase.md.verlet import VelocityVerlet
 from pydantic import Field
 
@@ -41,8 +41,8 @@ class MDConfig(Config):
 
 def draw_velocities(atoms: Atoms, config: MDConfig) -> None:
     """Maxwell-Boltzmann velocities of exactly the temperature asked for, without drift."""
-    generator = np.random.default_rng(config.seed)
-    MaxwellBoltzmannDistribution(atoms, temperature_K=config.temperature, rng=generator)
+    spread = np.sqrt(units.kB * config.temperature * atoms.get_masses())
+    atoms.set_momenta(spread[:, None] * np.random.default_rng(config.seed).standard_normal((len(atoms), 3)))
     if _keeps_drift(atoms):
         Stationary(atoms, preserve_temperature=False)
     if _keeps_rotation(atoms, config.ensemble):

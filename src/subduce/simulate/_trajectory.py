@@ -15,6 +15,7 @@ from ase.calculators.singlepoint import SinglePointCalculator
 from ase.io.trajectory import Trajectory, TrajectoryReader
 
 from ..config import InputError
+from ..records import write_whole
 
 SUFFIXES = (".extxyz", ".xyz", ".traj")
 
@@ -32,7 +33,7 @@ class FrameWriter:
 
     def write(self, atoms: Atoms, step: int, time_fs: float) -> None:
         """One frame, on disk before this returns."""
-        frame = _snapshot(atoms, step, time_fs)
+        frame = _snapshot(atoms, step=step, time_fs=time_fs)
         if self._binary is not None:
             self._binary.write(frame)
         elif self._text is not None:
@@ -44,6 +45,11 @@ class FrameWriter:
         for file in (self._text, self._binary):
             if file is not None:
                 file.close()
+
+
+def write_structure(atoms: Atoms, path: str | Path) -> None:
+    """One structure with what its calculator last said of it, as extxyz in full precision, whole or not at all."""
+    write_whole(path, _extxyz(_snapshot(atoms)))
 
 
 def check_suffix(path: Path) -> None:
@@ -73,10 +79,10 @@ def last_frame(path: Path) -> tuple[Atoms, int]:
     return atoms, step
 
 
-def _snapshot(atoms: Atoms, step: int, time_fs: float) -> Atoms:
+def _snapshot(atoms: Atoms, **info: float) -> Atoms:
     frame = atoms.copy()
     frame.set_constraint()
-    frame.info.update(step=step, time_fs=time_fs)
+    frame.info = info
     results = {name: value for name, value in atoms.calc.results.items() if name in ("energy", "forces", "stress")}
     frame.calc = SinglePointCalculator(frame, **results)
     return frame
@@ -84,25 +90,20 @@ def _snapshot(atoms: Atoms, step: int, time_fs: float) -> Atoms:
 
 def _extxyz(frame: Atoms) -> str:
     results = frame.calc.results
-    columns = [frame.positions, frame.get_momenta(), results["forces"]]
-    properties = "species:S:1:pos:R:3:momenta:R:3:forces:R:3"
-    if frame.has("masses"):
-        columns.append(frame.get_masses()[:, None])
-        properties += ":masses:R:1"
-    pairs = {
-        "Properties": properties,
-        "pbc": '"' + " ".join("FT"[int(flag)] for flag in frame.pbc) + '"',
-        "energy": f"{results['energy']:.17g}",
-        "step": str(frame.info["step"]),
-        "time_fs": f"{frame.info['time_fs']:.17g}",
-    }
-    if frame.cell.rank:
-        pairs = {"Lattice": f'"{_numbers(frame.cell.array)}"'} | pairs
+    columns = {"pos": frame.positions}
+    columns |= {name: frame.arrays[name] for name in ("momenta", "masses") if frame.has(name)}
+    columns["forces"] = results["forces"]
+    widths = {name: values.size // len(frame) for name, values in columns.items()}
+    properties = "".join(f":{name}:R:{width}" for name, width in widths.items())
+    header = [f'Lattice="{_numbers(frame.cell.array)}"'] if frame.cell.rank else []
+    header += [f"Properties=species:S:1{properties}", f'pbc="{" ".join("FT"[int(flag)] for flag in frame.pbc)}"']
+    header += [f"energy={results['energy']:.17g}"]
     if "stress" in results:
-        pairs["stress"] = f'"{_numbers(frame.get_stress(voigt=False))}"'
-    header = " ".join(f"{key}={value}" for key, value in pairs.items())
-    rows = [f"{symbol} {_numbers(row)}" for symbol, row in zip(frame.symbols, np.hstack(columns), strict=True)]
-    return "\n".join([str(len(frame)), header, *rows]) + "\n"
+        header.append(f'stress="{_numbers(frame.get_stress(voigt=False))}"')
+    header += [f"{name}={value:.17g}" for name, value in frame.info.items()]
+    table = np.column_stack(list(columns.values()))
+    rows = [f"{symbol} {_numbers(row)}" for symbol, row in zip(frame.symbols, table, strict=True)]
+    return "\n".join([str(len(frame)), " ".join(header), *rows]) + "\n"
 
 
 def _numbers(values: np.ndarray) -> str:

@@ -44,8 +44,11 @@ class Watch:
 
 
 def refuse_overlaps(atoms: Atoms, source: str) -> None:
-    """Raise `InputError` where two atoms stand on top of each other."""
-    first, second, _ = neighbor_list(atoms.positions, atoms.cell.array, atoms.pbc, _OVERLAP)
+    """Raise `InputError` where two atoms stand on top of each other, or the geometry is none at all."""
+    try:
+        first, second, _ = neighbor_list(atoms.positions, atoms.cell.array, atoms.pbc, _OVERLAP)
+    except ValueError as error:  # positions that are not finite, a periodic cell without volume
+        raise InputError(f"{source}: {error}") from None
     if len(first):
         raise InputError(
             f"{source}: atoms {first[0]} and {second[0]} (counted from 0) are closer than {_OVERLAP} Å; "

@@ -87,8 +87,15 @@ def test_a_norm_makes_every_irrep_of_unit_size_whatever_its_size_was(kind):
     assert torch.isfinite(slope).all()
 
 
+def test_a_joint_norm_keeps_the_ratios_between_irreps():
+    norm = EquivariantNorm("2x0e + 2x0e + 3x1o", kind="joint", eps=1e-12, dtype=torch.float64)
+    x = torch.tensor([[1.0, 1, 3, 3, *[2.0] * 9]], dtype=torch.float64)
+    size = ((1 + 1 + 9 + 9) / 4 + 4) / 2
+    torch.testing.assert_close(norm(x), x / size**0.5)
+
+
 def test_a_norm_is_of_a_known_kind():
-    with pytest.raises(ValueError, match="'rms' or 'layer', got 'batch'"):
+    with pytest.raises(ValueError, match="rms, layer, joint, got 'batch'"):
         EquivariantNorm("0e", kind="batch")
 
 

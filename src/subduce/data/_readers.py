@@ -1,0 +1,259 @@
+"""Files of structures behind one sequence: random access, nothing read whole where the format allows it."""
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Protocol, overload
+
+import ase.io
+import numpy as np
+from ase.db import connect
+from ase.io.formats import UnknownFileTypeError
+from ase.io.trajectory import Trajectory
+from ase_db_backends.aselmdb import LMDBDatabase
+
+from ..config import InputError
+from ._archives import HDF5Reader, NpzReader
+from ._extxyz import ExtxyzReader
+from ._structures import Frame, LabelKeys, Structure, Units, frame_from_atoms, structure_from_frame
+
+_SAMPLE = 32  # structures looked at to say which labels a file uses
+
+
+class Reader(Protocol):
+    """One file of structures. Must survive pickling, as loaders in other processes get a copy."""
+
+    path: Path
+    units: Units
+
+    def __len__(self) -> int: ...
+
+    def place(self, index: int) -> str:
+        """Where a structure stands in the file, for messages."""
+        ...
+
+    def frame(self, index: int) -> Frame:
+        """One structure as the file has it."""
+        ...
+
+
+class Structures(Sequence[Structure]):
+    """The structures of one or several files, read when asked for; a slice or `subset` reads nothing."""
+
+    def __init__(
+        self, readers: Sequence[Reader], keys: LabelKeys, units: Units, rows: np.ndarray | None = None
+    ) -> None:
+        self.keys = keys
+        self._readers, self._units = list(readers), units
+        self._starts = np.cumsum([0, *(len(reader) for reader in readers)])
+        self._rows = np.arange(self._starts[-1]) if rows is None else rows
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    @overload
+    def __getitem__(self, index: int) -> Structure: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> "Structures": ...
+
+    def __getitem__(self, index: int | slice) -> "Structure | Structures":
+        if isinstance(index, slice):
+            return self.subset(np.arange(len(self))[index])
+        reader, row = self._find(index)
+        units = reader.units.times(self._units)
+        return structure_from_frame(reader.frame(row), self.keys, f"{reader.path}, {reader.place(row)}", units)
+
+    def __iter__(self) -> Iterator[Structure]:
+        return (self[index] for index in range(len(self)))
+
+    def subset(self, indices: Sequence[int] | np.ndarray) -> "Structures":
+        """Some of the structures, in the order given."""
+        return Structures(self._readers, self.keys, self._units, self._rows[np.asarray(indices, dtype=np.int64)])
+
+    def source(self, index: int) -> str:
+        """File and place of a structure, for messages; places are counted from 0, as ASE does."""
+        reader, row = self._find(index)
+        return f"{reader.path}, {reader.place(row)}"
+
+    @property
+    def paths(self) -> list[Path]:
+        """The files."""
+        return [reader.path for reader in self._readers]
+
+    @property
+    def labels_used(self) -> dict[str, tuple[str, ...]]:
+        """For each label the names it goes by in the file, seen in a few dozen structures spread over it."""
+        used: dict[str, dict[str, None]] = {}
+        for index in np.unique(np.linspace(0, len(self) - 1, _SAMPLE).astype(int)) if len(self) else []:
+            reader, row = self._find(index)
+            for label, name in self.keys.used(reader.frame(row)).items():
+                used.setdefault(label, {})[name] = None
+        return {label: tuple(names) for label, names in used.items()}
+
+    @property
+    def identity(self) -> str:
+        """A digest of files (path, size, time of change), rows, label keys and units: equal for equal structures."""
+        digest = hashlib.sha256(repr((self.keys, self._units)).encode())
+        for path in self.paths:
+            stat = path.stat()
+            digest.update(f"{path.resolve()}:{stat.st_size}:{stat.st_mtime_ns}".encode())
+        digest.update(self._rows.astype("<i8").tobytes())
+        return digest.hexdigest()
+
+    def _find(self, index: int) -> tuple[Reader, int]:
+        row = self._rows[index]
+        number = int(np.searchsorted(self._starts, row, side="right")) - 1
+        return self._readers[number], int(row - self._starts[number])
+
+
+def open_structures(
+    path: str | Path | Sequence[str | Path],
+    *,
+    keys: LabelKeys | None = None,
+    energy_units_to_eV: float = 1.0,
+    length_units_to_A: float = 1.0,
+) -> Structures:
+    """The structures of one file, several files, or a folder of `*.aselmdb`.
+
+    Extended XYZ, ASE databases, `.aselmdb`, ASE trajectories and SPICE's HDF5 are read at random and
+    never whole; rMD17 and MD17 `.npz` and whatever else ASE reads are held in memory. Formats that fix
+    their units ((r)MD17: kcal/mol; SPICE: Hartree and bohr) are converted; the two factors say what
+    one unit is in eV and Å where a file has others, and multiply.
+
+    Raises `InputError` for a missing file, one that holds no structures, and a truncated one.
+    """
+    paths = [Path(path)] if isinstance(path, (str, Path)) else [Path(one) for one in path]
+    for name, factor in (("energy_units_to_eV", energy_units_to_eV), ("length_units_to_A", length_units_to_A)):
+        if not (factor > 0 and np.isfinite(factor)):
+            raise InputError(f"{name}: must be a positive number, got {factor}")
+    readers = [_open(file) for one in paths for file in _files(one)]
+    structures = Structures(readers, keys or LabelKeys(), Units(energy_units_to_eV, length_units_to_A))
+    for reader in readers:
+        if len(reader) == 0:
+            raise InputError(f"{reader.path}: holds no structures")
+        reader.frame(len(reader) - 1)  # a cut-off end shows here, not hours later
+    return structures
+
+
+def _files(path: Path) -> list[Path]:
+    if not path.exists():
+        raise InputError(f"{path}: no such file")
+    if not path.is_dir():
+        return [path]
+    files = sorted(path.glob("*.aselmdb"))
+    if not files:
+        raise InputError(f"{path}: a folder without *.aselmdb files; name a file of structures")
+    return files
+
+
+def _open(path: Path) -> Reader:
+    match path.suffix.lower():
+        case ".xyz" | ".extxyz":
+            return ExtxyzReader(path)
+        case ".npz":
+            return NpzReader(path)
+        case ".h5" | ".hdf5":
+            return HDF5Reader(path)
+        case ".db" | ".aselmdb":
+            return DatabaseReader(path)
+    try:
+        with path.open("rb") as stream:
+            first = stream.readline(100)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror})") from None
+    if first.strip().isdigit():  # extended XYZ under another name
+        return ExtxyzReader(path)
+    return ASEReader(path)
+
+
+class DatabaseReader:
+    """An ASE database: SQLite (`.db`) or LMDB (`.aselmdb`), with gaps in its ids."""
+
+    units = Units()
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._database = None
+        try:
+            database = self._open()
+            if path.suffix == ".aselmdb":
+                self._ids = np.array(sorted(database.ids), dtype=np.int64)
+            else:
+                self._ids = np.array([row.id for row in database.select(columns=["id"])], dtype=np.int64)
+        except Exception as error:
+            raise InputError(f"{path}: not an ASE database ({_reason(error)})") from None
+
+    def __len__(self) -> int:
+        return len(self._ids)
+
+    def __getstate__(self) -> dict:
+        return {**self.__dict__, "_database": None}  # an open database stays in its process
+
+    def place(self, index: int) -> str:
+        """Where a structure stands, for messages."""
+        return f"structure {index} (id {self._ids[index]})"
+
+    def frame(self, index: int) -> Frame:
+        """One row of the database; its `data` and key-value pairs count as labels too."""
+        try:
+            row = self._open().get(id=int(self._ids[index]))
+            atoms = row.toatoms()
+        except Exception as error:
+            raise InputError(f"{self.path}, {self.place(index)}: cannot be read ({_reason(error)})") from None
+        return frame_from_atoms(atoms, {**row.data, **row.key_value_pairs})
+
+    def _open(self):
+        if self._database is None:
+            if self.path.suffix == ".aselmdb":
+                self._database = LMDBDatabase(self.path, readonly=True, use_lock_file=False)
+            else:
+                self._database = connect(self.path, use_lock_file=False)
+        return self._database
+
+
+class ASEReader:
+    """Any other file that ASE reads; trajectories at random, the rest held in memory."""
+
+    units = Units()
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._images = None
+        try:
+            self._is_trajectory = path.suffix == ".traj"
+            self._count = len(self._open())
+        except UnknownFileTypeError:
+            raise InputError(
+                f"{path}: not a structure file; expected extended XYZ, an ASE database, .aselmdb, .npz, .hdf5, "
+                "or another format that ASE reads"
+            ) from None
+        except Exception as error:
+            raise InputError(f"{path}: not a structure file, or a damaged one ({_reason(error)})") from None
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __getstate__(self) -> dict:
+        return {**self.__dict__, "_images": None}
+
+    def place(self, index: int) -> str:
+        """Where a structure stands, for messages."""
+        return f"structure {index}"
+
+    def frame(self, index: int) -> Frame:
+        """One structure."""
+        try:
+            return frame_from_atoms(self._open()[index])
+        except Exception as error:
+            raise InputError(f"{self.path}, {self.place(index)}: cannot be read ({_reason(error)})") from None
+
+    def _open(self):
+        if self._images is None:
+            self._images = Trajectory(self.path) if self._is_trajectory else ase.io.read(self.path, index=":")
+        return self._images
+
+
+def _reason(error: Exception) -> str:
+    """The first line of an error from elsewhere."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:100]

@@ -1,0 +1,182 @@
+r"""The edge product and all its derivatives: one operator, one rule.
+
+For an edge $e$ from sender $j$ to receiver $i$, a path $p = (l_1, l_2, l_3)$ and a channel $c$,
+
+$$ \mathrm{out}_i[p,k,c] = \sum_{e \to i} w_p(e)[c] \; a_p \sum_{mn} C_p[m,n,k] \, Y_{l_2,n}(e) \, x_j[l_1,m,c] $$
+
+with $C_p$ the real coupling of Frobenius norm 1 and $a_p = \sqrt{2 l_3 + 1}$. Give the result a
+cotangent $g$, and there is one number, linear in each of four slots:
+
+$$ T(g, x, Y, w) = \sum_i \langle g_i, \mathrm{out}_i \rangle . $$
+
+Everything that is ever computed here is a partial derivative of $T$:
+
+- $F = \partial T/\partial g$, the product itself, from $(x, Y, w)$;
+- $B = \partial T/\partial x$, from $(g, Y, w)$;
+- $R_Y = \partial T/\partial Y$, from $(g, x, w)$;
+- $R_w = \partial T/\partial w$, from $(g, x, Y)$.
+
+Since $T$ is linear in slot $s$, pairing $\partial T/\partial s$ with a cotangent $s'$ gives $T$ again,
+with $s'$ in the place of $s$:
+
+$$ \langle s', \partial T/\partial s \rangle = T|_{s := s'} \qquad\text{so}\qquad
+   \frac{\partial}{\partial r} \langle s', \partial T/\partial s \rangle = \frac{\partial T}{\partial r}\Big|_{s := s'},
+   \quad r \ne s . $$
+
+That is the whole of `_differentiate`: the derivative of any operator is the other three with one slot
+exchanged. The family is closed, so forces, the training on forces, Hessians and what lies beyond take
+no further formula. The operator takes the set of `wanted` slots, so that a backend may share work
+between the derivatives of one call; only slots that need a gradient are asked for.
+"""
+
+from collections.abc import Callable
+from typing import final
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from ..axes import AtomIndex
+from . import _reference
+from ._plan import ProductPlan
+
+SLOTS = "gxyw"
+
+Backend = Callable[..., list[Tensor]]
+"""(plan, wanted, g, x, y, w, sender, receiver, num_receivers) → ∂T/∂s for each s in `wanted`, in that order."""
+
+_BACKENDS: dict[str, Backend] = {"reference": _reference.partials}  # the fastest first
+
+
+@torch.library.custom_op("subduce::edge_product", mutates_args=())
+def _partials(
+    plan: str,
+    backend: str,
+    wanted: str,
+    g: Tensor | None,
+    x: Tensor,
+    y: Tensor,
+    w: Tensor,
+    sender: Tensor,
+    receiver: Tensor,
+    num_receivers: int,
+) -> list[Tensor]:
+    """∂T/∂s for each slot s in `wanted`; `g` is None where only F is wanted."""
+    if wanted == "g":
+        _check_receivers(receiver, num_receivers)
+    return _BACKENDS[backend](ProductPlan.from_key(plan), wanted, g, x, y, w, sender, receiver, num_receivers)
+
+
+@_partials.register_fake
+def _shapes(plan, backend, wanted, g, x, y, w, sender, receiver, num_receivers):
+    like = {"x": x, "y": y, "w": w}
+    out = (num_receivers, ProductPlan.from_key(plan).irreps_out.dim)
+    return [x.new_empty(out if slot == "g" else like[slot].shape) for slot in wanted]
+
+
+def _save(ctx, inputs, output) -> None:
+    ctx.plan, ctx.backend, ctx.wanted, *slots, sender, receiver, ctx.num_receivers = inputs
+    ctx.save_for_backward(*slots, sender, receiver)
+
+
+def _differentiate(ctx, cotangents: list[Tensor | None]):
+    *slots, sender, receiver = ctx.saved_tensors
+    needed = [slot for slot, need in zip(SLOTS, ctx.needs_input_grad[3:7], strict=True) if need]
+    total: dict[str, Tensor] = {}
+    for s, cotangent in zip(ctx.wanted, cotangents, strict=True):
+        others = "".join(r for r in needed if r != s)
+        if cotangent is None or not others:
+            continue
+        exchanged = [cotangent if slot == s else value for slot, value in zip(SLOTS, slots, strict=True)]
+        partials = _partials(ctx.plan, ctx.backend, others, *exchanged, sender, receiver, ctx.num_receivers)
+        for r, partial in zip(others, partials, strict=True):
+            total[r] = total[r] + partial if r in total else partial
+    return None, None, None, *(total.get(slot) for slot in SLOTS), None, None, None
+
+
+_partials.register_autograd(_differentiate, setup_context=_save)
+
+
+@final
+class EdgeProduct:
+    """A plan bound to a backend: products on edges, summed at their receivers (made by `bind`)."""
+
+    def __init__(self, plan: ProductPlan, backend: str) -> None:
+        self.plan, self.backend = plan, backend
+        self._key = plan.key
+        self._widths = {"x": plan.irreps_in.dim, "edge": plan.irreps_edge.dim, "weights": plan.num_weights}
+
+    def __call__(
+        self,
+        x: Float[Tensor, "nodes dim_in"],
+        edge: Float[Tensor, "edges dim_edge"],
+        weights: Float[Tensor, "edges num_weights"],
+        sender: AtomIndex,
+        receiver: AtomIndex,
+        num_receivers: int,
+    ) -> Float[Tensor, "num_receivers dim_out"]:
+        """The product of each edge with the features of its sender, weighted and summed at its receiver.
+
+        `edge` holds the edge's irreps (its harmonics); edges are sorted by receiver, which is checked
+        on the CPU. Differentiable by `x`, `edge` and `weights` to any order. Raises `ValueError`
+        where shapes, dtypes or the order of the edges are wrong.
+        """
+        self._check(x, edge, weights, sender, receiver)
+        (out,) = _partials(
+            self._key, self.backend, "g", None, x, edge, weights, sender, receiver, num_receivers
+        )
+        return out
+
+    def _check(self, x: Tensor, edge: Tensor, weights: Tensor, sender: Tensor, receiver: Tensor) -> None:
+        rows = {"x": x.shape[0], "edge": sender.shape[0], "weights": sender.shape[0]}
+        for name, tensor in {"x": x, "edge": edge, "weights": weights}.items():
+            expected = (rows[name], self._widths[name])
+            if tuple(tensor.shape) != expected:
+                raise ValueError(
+                    f"{name} has shape {tuple(tensor.shape)}, expected {expected} for {sender.shape[0]} edges and "
+                    f"the plan {self._key}"
+                )
+            if tensor.dtype != x.dtype:
+                raise ValueError(f"{name} is {tensor.dtype} and x is {x.dtype}; convert one, as in {name}.to(x.dtype)")
+        if receiver.shape != sender.shape or sender.dim() != 1:
+            raise ValueError(
+                f"sender and receiver hold one number for each edge, got shapes {tuple(sender.shape)} and "
+                f"{tuple(receiver.shape)}"
+            )
+
+    def __repr__(self) -> str:
+        return f"EdgeProduct({self._key}, backend={self.backend!r})"
+
+
+def _check_receivers(receiver: Tensor, num_receivers: int) -> None:
+    # Asking a GPU would make the host wait for it; there the order is the caller's word.
+    if receiver.device.type != "cpu" or not receiver.numel():
+        return
+    if receiver[0] < 0 or receiver[-1] >= num_receivers or bool((receiver[1:] < receiver[:-1]).any()):
+        raise ValueError(
+            f"edges are sorted by receiver, with receivers from 0 to {num_receivers - 1}; got others. Sort sender, "
+            "receiver, edge and weights by receiver.argsort(stable=True)"
+        )
+
+
+def available() -> tuple[str, ...]:
+    """Names of the backends that work here, the fastest first."""
+    return tuple(_BACKENDS)
+
+
+def bind(plan: ProductPlan, backend: str = "auto") -> EdgeProduct:
+    """The edge product of a plan, computed by one backend; `auto` takes the fastest.
+
+    Raises `ValueError` for an unknown backend.
+
+    >>> from subduce.kernels import channelwise_plan
+    >>> product = bind(channelwise_plan("2x1o", "1o", "0e"))
+    >>> edge, index = torch.eye(3)[1:2], torch.tensor([0])
+    >>> product(torch.tensor([[0.0, 0, 5, 6, 0, 0]]), edge, torch.ones(1, 2), index, index, 1)
+    tensor([[2.8868, 3.4641]])
+    """
+    if backend == "auto":
+        backend = available()[0]
+    if backend not in _BACKENDS:
+        raise ValueError(f"no backend {backend!r}; available here: auto, {', '.join(available())}")
+    return EdgeProduct(plan, backend)

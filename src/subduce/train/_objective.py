@@ -1,0 +1,162 @@
+"""What is made small: weighted means of errors, over all that one step sees, whoever computed which part."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from jaxtyping import Float
+from pydantic import Field
+from torch import Tensor
+from torch.nn.functional import huber_loss
+
+from ..config import Config, InputError
+from ..data import Batch
+from ..evaluation import compare
+from ..models import Prediction
+
+Kind = Literal["mse", "mae", "huber"]
+NAMES = ("per_atom_energy", "total_energy", "forces", "stress")
+BINS = 119
+"""One bin for each atomic number; a term that is not balanced between species uses bin 0 alone."""
+
+_DEFAULT_WEIGHTS = {"per_atom_energy": 1.0, "forces": 1.0, "stress": 100.0}
+
+
+class LossConfig(Config):
+    """Weights of the terms and the shape of the error.
+
+    A weight that is not given is chosen where the data have the label: 1 for the energy per atom
+    (eV), 1 for force components (eV/Å), 100 for stress (eV/Å³: a square of 10 Å³ an atom, which
+    makes it an energy per atom). A weight that is given asks for the label; 0 leaves a term out.
+    """
+
+    per_atom_energy: float | None = Field(None, ge=0)
+    total_energy: float | None = Field(None, ge=0, description="in place of or beside the energy per atom")
+    forces: float | None = Field(None, ge=0)
+    stress: float | None = Field(None, ge=0)
+    kind: Kind = Field("mse", description="mse, mae or huber: quadratic up to delta, linear beyond")
+    delta: float = Field(0.05, gt=0, description="where huber turns linear, in the unit of each term")
+    balance_species: bool = Field(False, description="forces: the mean over elements of each one's mean")
+
+    def asked(self) -> tuple[str, ...]:
+        """The labels that were asked for by a weight."""
+        return tuple(dict.fromkeys(_label(name) for name in NAMES if getattr(self, name)))
+
+    def resolved(self, present: Collection[str]) -> "LossConfig":
+        """Every weight as a number, for data that have the labels `present` (`energy`, `forces`, `stress`).
+
+        Raises `InputError` where that leaves nothing to learn.
+        """
+        weights = {name: getattr(self, name) for name in NAMES}
+        for name, weight in _DEFAULT_WEIGHTS.items():
+            if weights[name] is None and _label(name) in present:
+                weights[name] = 0.0 if name == "per_atom_energy" and weights["total_energy"] else weight
+        weights = {name: weight or 0.0 for name, weight in weights.items()}
+        if not any(weights.values()):
+            raise InputError(
+                f"loss: every weight is 0 for data with the labels {', '.join(present) or 'none'}; nothing to learn"
+            )
+        return self.replace(**weights)
+
+
+@dataclass(frozen=True)
+class Term:
+    """One target in the loss: its weight, the shape of its error, and whether species count alike."""
+
+    name: str
+    weight: float
+    kind: Kind = "mse"
+    delta: float = 0.05
+    balance_species: bool = False
+
+    def error(self, difference: Tensor) -> Tensor:
+        """The error of each component, from the difference between prediction and reference."""
+        if self.kind == "mse":
+            return difference.square()
+        if self.kind == "mae":
+            return difference.abs()
+        return huber_loss(difference, torch.zeros_like(difference), reduction="none", delta=self.delta)
+
+
+class Objective:
+    """A loss as sums and counts, so that batches and processes add up to exactly the one large batch.
+
+    `counts` needs labels alone, so it is known for a whole step before anything is predicted.
+    The loss is Σ weight · mean over bins (sum / count); a term without labels contributes 0.
+    A structure's weight multiplies its errors and not the count, so that it holds in batches of
+    one structure too; with weight 0 the structure is left out.
+    """
+
+    def __init__(self, *terms: Term) -> None:
+        if not terms:
+            raise ValueError("an objective needs at least one term")
+        self.terms = terms
+
+    @classmethod
+    def from_config(cls, config: LossConfig) -> "Objective":
+        """The objective of a config whose weights are all numbers (see `LossConfig.resolved`)."""
+        return cls(
+            *(
+                Term(name, weight, config.kind, config.delta, config.balance_species and name == "forces")
+                for name in NAMES
+                if (weight := getattr(config, name))
+            )
+        )
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the terms."""
+        return tuple(term.name for term in self.terms)
+
+    def counts(self, batch: Batch) -> Float[Tensor, "terms bins"]:
+        """How many labelled components each term has, by bin."""
+        labels, graph = batch.labels, batch.graph
+        blank = Prediction(labels.energy, labels.energy, labels.forces, labels.stress)
+        ones = [self._by_row(term, blank, batch)[1] for term in self.terms]
+        return torch.stack(
+            [_binned(term, count, graph.atomic_numbers) for term, count in zip(self.terms, ones, strict=True)]
+        )
+
+    def sums(self, prediction: Prediction, batch: Batch) -> Float[Tensor, "terms bins"]:
+        """Weighted sums of errors, by term and bin."""
+        numbers = batch.graph.atomic_numbers
+        return torch.stack([_binned(term, self._by_row(term, prediction, batch)[0], numbers) for term in self.terms])
+
+    def means(self, sums: Float[Tensor, "terms bins"], counts: Float[Tensor, "terms bins"]) -> Float[Tensor, " terms"]:
+        """The mean error of each term, without its weight; 0 where there is no label."""
+        filled = counts > 0
+        means = torch.where(filled, sums / counts.clamp(min=1), 0.0)
+        return means.sum(-1) / filled.sum(-1).clamp(min=1)
+
+    def value(self, sums: Float[Tensor, "terms bins"], counts: Float[Tensor, "terms bins"]) -> Float[Tensor, ""]:
+        """The loss. It is linear in `sums`: parts with the counts of the whole add up to the whole."""
+        return (self.means(sums, counts) * sums.new_tensor([term.weight for term in self.terms])).sum()
+
+    def _by_row(self, term: Term, prediction: Prediction, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Errors and counts of each structure, or of each atom for forces."""
+        graph, labels = batch.graph, batch.labels
+        weight = {
+            "energy": labels.energy_weight,
+            "forces": labels.forces_weight[graph.structure],
+            "stress": labels.stress_weight,
+        }[_label(term.name)]
+        pair = compare(term.name, prediction, batch)
+        if pair is None:  # no structure of this batch has the label
+            return torch.zeros_like(weight), torch.zeros_like(weight)
+        predicted, reference, known = pair
+        shaped = weight.reshape(-1, *(1,) * (known.dim() - 1))
+        known = known & (shaped > 0)
+        # What is left out must be cut before its error is taken: 0 times an infinite slope is no number.
+        error = term.error(torch.where(known, predicted - reference, 0.0)) * shaped
+        rows = len(weight)
+        return error.reshape(rows, -1).sum(-1), known.reshape(rows, -1).sum(-1).to(error.dtype)
+
+
+def _label(name: str) -> str:
+    return "energy" if name.endswith("energy") else name
+
+
+def _binned(term: Term, rows: Float[Tensor, " rows"], numbers: Tensor) -> Float[Tensor, " bins"]:
+    place = numbers if term.balance_species else torch.zeros(len(rows), dtype=torch.int64, device=rows.device)
+    return rows.new_zeros(BINS).index_add(0, place, rows)

@@ -1,0 +1,37 @@
+"""What every test shares: reproducible random numbers, and shapes checked while tests run."""
+
+import pytest
+import torch
+from hypothesis import HealthCheck, settings
+from jaxtyping import config as jaxtyping_config
+from jaxtyping import install_import_hook
+
+CHECKED_PACKAGES = ["subduce.o3"]
+"""Packages whose jaxtyping signatures beartype checks at every call of a test run."""
+
+install_import_hook(CHECKED_PACKAGES, "beartype.beartype")
+
+settings.register_profile(
+    "subduce",
+    derandomize=True,
+    deadline=None,
+    max_examples=25,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+)
+settings.load_profile("subduce")
+
+
+@pytest.fixture
+def generator() -> torch.Generator:
+    """A source of random numbers that starts the same way in every test."""
+    return torch.Generator().manual_seed(0)
+
+
+@pytest.fixture
+def compiling():
+    """For tests of `torch.compile`: nothing compiled before, and no shape checks in what is compiled."""
+    torch._dynamo.reset()
+    jaxtyping_config.update("jaxtyping_disable", True)
+    yield
+    jaxtyping_config.update("jaxtyping_disable", False)
+    torch._dynamo.reset()
