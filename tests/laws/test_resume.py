@@ -83,7 +83,7 @@ def test_many_stops_and_a_longer_end(tmp_path, unbroken):
             break
         except Interrupted:
             stops += 1
-    assert stops > 3
+    assert stops >= 3
     run(tmp_path, resume=True)
     (tensors, numbers, table), *_ = unbroken
     found_tensors, found_numbers, found_table = saved(tmp_path)

@@ -74,13 +74,18 @@ def refuse_to_overwrite(path: Path, overwrite: bool, way_out: str = "--overwrite
 
 
 @contextmanager
-def progress(total: int, unit: str) -> Iterator[Callable[[int], None]]:
+def progress(unit: str) -> Iterator[Callable[[int, int], None]]:
     """A bar with rate and time left on a terminal, for what takes longer than two seconds.
 
-    Yields a function that takes how many units are done by now.
+    Yields a function that takes how many units are done, and how many there are.
     """
     from tqdm import tqdm
 
-    bar = tqdm(total=total, unit=unit, delay=2.0, disable=not sys.stderr.isatty(), file=sys.stderr, leave=False)
-    with bar:
-        yield lambda done: bar.update(done - bar.n) and None
+    hidden = not sys.stderr.isatty()
+    with tqdm(unit=unit, delay=2.0, disable=hidden, file=sys.stderr, leave=False, dynamic_ncols=True) as bar:
+
+        def advance(done: int, total: int) -> None:
+            bar.total = total
+            bar.update(done - bar.n)
+
+        yield advance

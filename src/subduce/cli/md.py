@@ -52,7 +52,7 @@ def run(options: argparse.Namespace) -> Any:
     if options.overwrite and not options.restart:
         trajectory.unlink(missing_ok=True)
     options.trajectory = trajectory
-    with progress(config.steps, "step") as advance:
+    with progress("step") as advance:
         record = md(calculator, atoms, config, trajectory=trajectory, restart=options.restart, progress=advance)
     inputs = {str(path): fingerprint(path) for path in (options.model, options.structure)}
     record = replace(record, inputs=inputs)

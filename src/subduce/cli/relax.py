@@ -37,7 +37,7 @@ def run(options: argparse.Namespace) -> Any:
     refuse_to_overwrite(target, options.overwrite)
     atoms = read_structure(options.structure, options.index)
     calculator = Calculator(options.model, device=options.device, dtype=options.dtype)
-    with progress(config.steps, "step") as advance:
+    with progress("step") as advance:
         record = relax(calculator, atoms, config, progress=advance)
     write_structure(atoms, target)
     inputs = {str(path): fingerprint(path) for path in (options.model, options.structure)}

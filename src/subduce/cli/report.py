@@ -10,7 +10,9 @@ from ._common import refuse_to_overwrite, say
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What the verb takes."""
     parser.add_argument("records", nargs="+", type=Path, metavar="RECORD", help="JSON records, or folders with one")
-    parser.add_argument("--output", type=Path, default=Path("report.html"), metavar="FILE", help="the page (report.html)")
+    parser.add_argument(
+        "--output", type=Path, default=Path("report.html"), metavar="FILE", help="the page (report.html)"
+    )
     parser.add_argument("--title", default="subduce report", help="what stands at the top")
     parser.add_argument("--overwrite", action="store_true", help="write over a page that is there")
 
@@ -36,6 +38,8 @@ def _read(path: Path) -> Any:
     try:
         return Record.from_json(path.read_text(encoding="utf-8"), source=str(path))
     except FileNotFoundError:
-        raise InputError(f"{path}: no such record; expected JSON as --json prints, or the record.json of a run") from None
+        raise InputError(
+            f"{path}: no such record; expected JSON as --json prints, or the record.json of a run"
+        ) from None
     except UnicodeDecodeError:
         raise InputError(f"{path}: not a text file; expected a JSON record") from None

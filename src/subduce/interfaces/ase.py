@@ -13,7 +13,7 @@ from ase.stress import full_3x3_to_voigt_6_stress
 from .. import kernels
 from ..config import InputError
 from ..data import Graph, SkinList
-from ..models import EnergyModel, Potential, Prediction, energies_only, forces_and_stress, load
+from ..models import EnergyModel, Potential, Prediction, energies_only, forces_and_stress, load, resolve_device
 
 _DERIVATIVES = {"forces", "stress"}
 
@@ -46,7 +46,7 @@ class Calculator(ASECalculator):
         super().__init__()
         if backend != "auto" and backend not in kernels.available():
             raise ValueError(f"backend must be auto or one of {', '.join(kernels.available())}, got {backend!r}")
-        self.model, self.device = _placed(model, device, dtype)
+        self.model, self.device = _placed(model, device, backend, dtype)
         self._neighbors = SkinList(self.model.cutoff, skin=skin)
         self._asked: set[str] = set()
         self._warned = False
@@ -98,7 +98,7 @@ class Calculator(ASECalculator):
         if strange:
             names = ", ".join(chemical_symbols[number] for number in strange)
             raise InputError(
-                f"{atoms.get_chemical_formula()}: the model has never seen {names}; "
+                f"{atoms.get_chemical_formula()}: contains {names}, which the model has never seen; "
                 f"it knows {', '.join(chemical_symbols[number] for number in known)}"
             )
         ignored = [name for name in ("charge", "spin") if atoms.info.get(name)]
@@ -110,37 +110,28 @@ class Calculator(ASECalculator):
 
 
 def _placed(
-    model: EnergyModel | str | Path, device: str, dtype: torch.dtype | str | None
+    model: EnergyModel | str | Path, device: str, backend: str, dtype: torch.dtype | str | None
 ) -> tuple[EnergyModel, torch.device]:
-    """The model in its precision and on its device."""
+    """The model in its precision, with its backend, and on its device."""
     name = str(dtype).removeprefix("torch.") if dtype is not None else None
     if name not in (None, "float32", "float64"):
         raise ValueError(f"dtype must be float32 or float64, got {name}")
     if isinstance(model, str | Path):
-        place = resolve_device(device)
-        return load(model, device=place, dtype=name).requires_grad_(False), place
-    if name is not None:
-        if not isinstance(model, Potential):
-            raise ValueError(f"dtype is for a Potential or its file; cast the {type(model).__name__} beforehand")
-        model = model.with_dtype(name)
-    if not isinstance(model, torch.nn.Module):
-        return model, torch.device("cpu") if device == "auto" else resolve_device(device)
-    if device != "auto":
+        model = load(model, device=resolve_device(device), dtype=name).requires_grad_(False)
+    elif device != "auto" and isinstance(model, torch.nn.Module):
         model = model.to(resolve_device(device))
-    tensors = [*model.parameters(), *model.buffers()]
+    if isinstance(model, Potential):
+        model = _rebuilt(model, backend, name or model.config.model_dtype)
+    elif name is not None or backend != "auto":
+        raise ValueError(f"dtype and backend are chosen for a Potential or its file, not for {type(model).__name__}")
+    tensors = [*model.parameters(), *model.buffers()] if isinstance(model, torch.nn.Module) else []
     return model, tensors[0].device if tensors else torch.device("cpu")
 
 
-def resolve_device(name: str) -> torch.device:
-    """The device of a name; "auto" is a GPU where there is one. Raises `InputError` for one that is not there."""
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-    except RuntimeError:
-        raise InputError(f"--device {name}: expected auto, cpu or cuda") from None
-    if device.type not in ("cpu", "cuda"):
-        raise InputError(f"--device {name}: expected auto, cpu or cuda")
-    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise InputError(f"--device {name}: there are {torch.cuda.device_count()} GPUs here; use --device cpu")
-    return device
+def _rebuilt(model: Potential, backend: str, dtype: str) -> Potential:
+    """The potential with another backend or precision; itself where nothing differs."""
+    if backend not in ("auto", model.backend):
+        other = Potential(model.config, backend=backend)
+        other.load_state_dict(model.state_dict())
+        model = other.to(model.embedding.device).eval()
+    return model if dtype == model.config.model_dtype else model.with_dtype(dtype)

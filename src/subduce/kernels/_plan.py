@@ -72,14 +72,18 @@ class ProductPlan:
         """The plan as a string, from which `from_key` rebuilds it."""
         return f"{self.irreps_in} * {self.irreps_edge} -> {self.irreps_keep}"
 
-    @classmethod
-    def from_key(cls, key: str) -> "ProductPlan":
+    @staticmethod
+    @cache
+    def from_key(key: str) -> "ProductPlan":
         """The plan that has this key; raises `ValueError` where the text is no key."""
         factors, arrow, irreps_keep = key.partition(" -> ")
         irreps_in, times, irreps_edge = factors.partition(" * ")
         if not (arrow and times):
             raise ValueError(f"a plan's key reads '8x0e+8x1o * 1x0e+1x1o -> 1x0e+1x1o', got {key!r}")
         return channelwise_plan(irreps_in, irreps_edge, irreps_keep)
+
+    def __hash__(self) -> int:
+        return hash(self.key)
 
     @cached_property
     def _couplings(self) -> list[tuple[int, int, int, Irrep]]:
@@ -115,7 +119,7 @@ def _plan(irreps_in: Irreps, irreps_edge: Irreps, irreps_keep: Irreps) -> Produc
     for mul, ir in irreps_edge:
         if mul != 1:
             raise ValueError(
-                f"the edge carries one channel of each irrep, got {mul}x{ir} in {irreps_edge}; write the term {mul} times"
+                f"the edge carries one channel of each irrep, got {mul}x{ir} in {irreps_edge}; repeat the term instead"
             )
     kept = Irreps([(1, ir) for ir in sorted({ir for mul, ir in irreps_keep if mul})])
     return ProductPlan(irreps_in, irreps_edge, kept)

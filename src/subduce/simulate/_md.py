@@ -16,7 +16,7 @@ from ..models import EnergyModel
 from ..records import Record, fingerprint
 from ._ensembles import MDConfig, degrees_of_freedom, draw_velocities, integrator, temperature
 from ._trajectory import FrameWriter, check_suffix, last_frame
-from ._watch import Watch, refuse_overlaps
+from ._watch import Watch, refuse_bad_geometry
 
 _TRACE = 500  # points of a trace in a record, however long the run
 
@@ -28,7 +28,7 @@ def md(
     *,
     trajectory: str | Path | None = None,
     restart: bool = False,
-    progress: Callable[[int], None] | None = None,
+    progress: Callable[[int, int], None] | None = None,
 ) -> Record:
     """Run `config.steps` steps from `atoms`, which is moved, and say how they went.
 
@@ -37,7 +37,7 @@ def md(
     Frames go to `trajectory` (.extxyz or .traj) at step 0, every `config.interval` steps and at the
     end, each on disk before the next step. With `restart` the last frame there is the start:
     an NVE run goes on as if it had never stopped; thermostats begin anew. `progress` is called
-    with the number of the step.
+    with the number of the step and of the last one.
 
     Results: `temperature_mean` (K), `energy_drift` of the conserved energy (meV/atom/ps, absent for
     Langevin, which conserves none), `steps_per_second`, `frames`, a `trace`, and `stopped`: why the
@@ -81,7 +81,7 @@ class _Run:
         config: MDConfig,
         first: int,
         path: Path | None,
-        progress: Callable[[int], None] | None,
+        progress: Callable[[int, int], None] | None,
     ) -> None:
         self.atoms, self.config, self.first, self.step = atoms, config, first, first
         self._path, self._progress = path, progress
@@ -109,7 +109,7 @@ class _Run:
                 self._frame()
                 trouble = watch.bonds(self.atoms) if self.config.stop_when_apart else None
             if self._progress is not None:
-                self._progress(self.step)
+                self._progress(self.step, self.config.steps)
             self._seconds = time.perf_counter() - clock
         return trouble
 
@@ -193,12 +193,10 @@ def _continue(atoms: Atoms, path: Path) -> int:
 
 
 def _check(atoms: Atoms, config: MDConfig) -> None:
-    if not len(atoms):
-        raise InputError("the structure holds no atoms; dynamics needs one at least")
     if config.ensemble == "npt" and not (atoms.pbc.all() and atoms.cell.rank == 3):
         raise InputError(
             "ensemble npt: the structure has no three periodic lattice vectors; use nve, langevin or nose-hoover"
         )
     if config.ensemble == "npt" and atoms.constraints:
         raise InputError("ensemble npt: the structure has fixed atoms, which move with no barostat; use langevin")
-    refuse_overlaps(atoms, atoms.get_chemical_formula())
+    refuse_bad_geometry(atoms)

@@ -16,7 +16,7 @@ from ..config import Config, InputError
 from ..interfaces.ase import Calculator
 from ..models import EnergyModel
 from ..records import Record, fingerprint
-from ._watch import refuse_overlaps
+from ._watch import refuse_bad_geometry
 
 _OPTIMIZERS = {"fire": FIRE, "lbfgs": LBFGS, "bfgs": BFGS}
 
@@ -36,7 +36,7 @@ def relax(
     atoms: Atoms,
     config: RelaxConfig | None = None,
     *,
-    progress: Callable[[int], None] | None = None,
+    progress: Callable[[int, int], None] | None = None,
 ) -> Record:
     """Move `atoms` (and their cell, if asked) to a minimum of the energy, and say how it went.
 
@@ -51,9 +51,7 @@ def relax(
     config, started = config or RelaxConfig(), time.perf_counter()
     if config.cell and not (atoms.pbc.all() and atoms.cell.rank == 3):
         raise InputError("--cell: the structure has no three periodic lattice vectors; relax its positions alone")
-    if not len(atoms):
-        raise InputError("the structure holds no atoms; a relaxation needs one at least")
-    refuse_overlaps(atoms, atoms.get_chemical_formula())
+    refuse_bad_geometry(atoms)
     atoms.calc = model if isinstance(model, ASECalculator) else Calculator(model)
     before, energy = atoms.copy(), atoms.get_potential_energy()
     energies, forces, stopped = _descend(atoms, config, progress)
@@ -79,7 +77,7 @@ def relax(
 
 
 def _descend(
-    atoms: Atoms, config: RelaxConfig, progress: Callable[[int], None] | None
+    atoms: Atoms, config: RelaxConfig, progress: Callable[[int, int], None] | None
 ) -> tuple[list[float], list[float], str | None]:
     """Energies and largest forces of every step, and why it stopped early, if it did."""
     moving = FrechetCellFilter(atoms, scalar_pressure=config.pressure * units.GPa) if config.cell else atoms
@@ -96,7 +94,7 @@ def _descend(
             forces.append(float(force))
             sound = atoms.positions.copy(), atoms.cell.array.copy()
             if progress is not None:
-                progress(len(energies) - 1)
+                progress(len(energies) - 1, config.steps)
     except InputError as error:  # raised by the calculator too, for atoms that have left all bounds
         if not energies:
             raise

@@ -6,12 +6,11 @@ from ase.data import covalent_radii
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from ..config import InputError
-from ..data import neighbor_list
+from ..data import graph_from_structure, neighbor_list, structure_from_atoms
 
 _BONDED, _BROKEN = 1.5, 2.0  # in sums of covalent radii; a C–H bond of 1.09 Å stands at 1.02
 _TOO_HOT = 10.0, 1000.0  # times the first temperature, plus kelvins
-_OVERLAP = 0.2  # Å
+_OVERLAP = 0.5  # Å; neighbours beyond are not searched for overlaps
 
 
 class Watch:
@@ -43,17 +42,10 @@ class Watch:
         return None
 
 
-def refuse_overlaps(atoms: Atoms, source: str) -> None:
-    """Raise `InputError` where two atoms stand on top of each other, or the geometry is none at all."""
-    try:
-        first, second, _ = neighbor_list(atoms.positions, atoms.cell.array, atoms.pbc, _OVERLAP)
-    except ValueError as error:  # positions that are not finite, a periodic cell without volume
-        raise InputError(f"{source}: {error}") from None
-    if len(first):
-        raise InputError(
-            f"{source}: atoms {first[0]} and {second[0]} (counted from 0) are closer than {_OVERLAP} Å; "
-            "move or remove one of them"
-        )
+def refuse_bad_geometry(atoms: Atoms) -> None:
+    """Raise `InputError` for no atoms, two on top of each other, or a periodic cell without volume."""
+    bare = Atoms(numbers=atoms.numbers, positions=atoms.positions, cell=atoms.cell, pbc=atoms.pbc)
+    graph_from_structure(structure_from_atoms(bare), _OVERLAP)
 
 
 def _count_pieces(atoms: Atoms, stretch: float) -> int:

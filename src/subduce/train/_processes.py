@@ -29,6 +29,11 @@ class Processes:
             for tensor in tensors:
                 dist.all_reduce(tensor)
 
+    def wait(self) -> None:
+        """Go on when all are here."""
+        if self.world > 1:
+            dist.barrier()
+
     def any(self, *here: bool) -> tuple[bool, ...]:
         """For each question, whether the answer is yes in any process."""
         if self.world == 1:

@@ -8,11 +8,11 @@ import pytest
 from ase import Atoms, units
 from ase.build import bulk, molecule
 from ase.constraints import FixAtoms
-from tests.toys import LennardJones, Springs
 
 from subduce.config import InputError
 from subduce.interfaces.ase import Calculator
 from subduce.simulate import MDConfig, md
+from tests.toys import LennardJones, Springs
 
 
 @pytest.fixture
@@ -243,5 +243,5 @@ def test_atoms_on_top_of_each_other_are_refused(tetrahedron):
 
 def test_progress_counts_steps(tetrahedron):
     seen = []
-    md(Springs(), tetrahedron, config(steps=5), progress=seen.append)
-    assert seen == [1, 2, 3, 4, 5]
+    md(Springs(), tetrahedron, config(steps=5), progress=lambda done, total: seen.append((done, total)))
+    assert seen == [(1, 5), (2, 5), (3, 5), (4, 5), (5, 5)]

@@ -5,10 +5,10 @@ import pytest
 from ase import Atoms
 from ase.build import bulk
 from ase.io import read
-from tests.toys import LennardJones, Springs
 
 from subduce.config import InputError
 from subduce.simulate import RelaxConfig, read_structure, relax, write_structure
+from tests.toys import LennardJones, Springs
 
 
 @pytest.mark.parametrize("optimizer", ["fire", "lbfgs", "bfgs"])

@@ -1,0 +1,127 @@
+"""Predictions beside the structures of a file."""
+
+import os
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+import ase
+import ase.io
+import numpy as np
+import torch
+from ase.data import chemical_symbols
+
+from ..config import InputError
+from ..data import Batch, Structure, atoms_from_structure, graph_from_structure, open_structures
+from ..models import EnergyModel, forces_and_stress, load, resolve_device
+from ..records import Record, fingerprint
+
+_SUFFIXES = (".extxyz", ".xyz")
+_MAX_EDGES = 50_000
+
+
+def predict(
+    model: EnergyModel | str | Path,
+    source: str | Path,
+    target: str | Path,
+    *,
+    device: str = "auto",
+    max_edges: int = _MAX_EDGES,
+    progress: Callable[[int, int], None] | None = None,
+) -> Record:
+    """Write the structures of `source` to `target` (extxyz), each with what the model says of it.
+
+    A structure keeps what it had and gains `pred_energy` (eV), `pred_forces` (eV/Å) and, with three
+    periodic lattice vectors, `pred_stress` (eV/Å³, 3 × 3). `target` appears whole or not at all; what
+    stood there is replaced. Memory grows neither with the file nor beyond batches of `max_edges`
+    edges. `progress` is called with the number of structures done and in all.
+
+    Raises `InputError` for files that cannot be read and for an element that the model does not know.
+    """
+    started, source, target = time.perf_counter(), Path(source), Path(target)
+    if target.suffix not in _SUFFIXES:
+        raise InputError(f"{target}: predictions are written as extended XYZ; expected a name ending in .extxyz")
+    inputs = {str(path): fingerprint(path) for path in (model, source) if isinstance(path, str | Path)}
+    place = resolve_device(device)
+    potential = load(model, device=place).requires_grad_(False) if isinstance(model, str | Path) else model
+    structures = open_structures(source)
+    images = _images(source, structures)
+    done = atoms = 0
+    with _appearing_whole(target) as file:
+        for group in _groups(structures, potential, max_edges):
+            batch = Batch.collate([one for _, one in group]).to(place)
+            for (structure, _), image, (energy, forces, stress) in zip(
+                group, images, _answers(potential, batch), strict=False
+            ):
+                image.info["pred_energy"], image.arrays["pred_forces"] = energy, forces
+                if structure.pbc.all():
+                    image.info["pred_stress"] = stress
+                ase.io.write(file, image, format="extxyz")
+                done, atoms = done + 1, atoms + len(image)
+            if progress is not None:
+                progress(done, len(structures))
+    results = {"n_structures": done, "n_atoms": atoms, "output": str(target)}
+    settings = {"device": str(place), "max_edges": max_edges}
+    return Record("predict", inputs, settings, results, time.perf_counter() - started)
+
+
+def _images(source: Path, structures: Iterable[Structure]) -> Iterator[ase.Atoms]:
+    """The structures as ASE has them, with all that their file says of them where ASE reads it frame by frame."""
+    if source.suffix in _SUFFIXES:
+        return ase.io.iread(source, index=":", format="extxyz")
+    return map(atoms_from_structure, structures)
+
+
+def _groups(
+    structures: Iterable[Structure], model: EnergyModel, max_edges: int
+) -> Iterator[list[tuple[Structure, Batch]]]:
+    """Structures in their order, as many at a time as `max_edges` allows."""
+    group, edges = [], 0
+    for structure in structures:
+        _check_elements(structure, model)
+        one = graph_from_structure(structure, model.cutoff)
+        if group and edges + one.graph.num_edges > max_edges:
+            yield group
+            group, edges = [], 0
+        group.append((structure, one))
+        edges += one.graph.num_edges
+    if group:
+        yield group
+
+
+def _check_elements(structure: Structure, model: EnergyModel) -> None:
+    strange = sorted(set(structure.atomic_numbers.tolist()) - set(model.elements)) if model.elements else []
+    if strange:
+        known = ", ".join(chemical_symbols[number] for number in model.elements)
+        names = ", ".join(chemical_symbols[number] for number in strange)
+        raise InputError(f"{structure.source}: contains {names}, which the model has never seen; it knows {known}")
+
+
+def _answers(model: EnergyModel, batch: Batch) -> Iterator[tuple[float, np.ndarray, np.ndarray]]:
+    """Energy, forces and stress of each structure."""
+    said = forces_and_stress(model, batch.graph, stress=bool(batch.graph.pbc.all(-1).any()))
+    sizes = batch.graph.atoms_per_structure().tolist()
+    stress = said.stress if said.stress is not None else batch.graph.cell
+    forces = torch.split(said.forces.cpu(), sizes)  # type: ignore[union-attr]
+    for energy, part, tensor in zip(said.energy.tolist(), forces, stress.cpu(), strict=True):
+        yield energy, part.numpy(), tensor.numpy()
+
+
+@contextmanager
+def _appearing_whole(path: Path) -> Iterator[IO[str]]:
+    """A file to write to that takes its name when all is written."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            yield file
+        umask = os.umask(0)
+        os.umask(umask)
+        os.chmod(name, 0o666 & ~umask)
+        os.replace(name, path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise

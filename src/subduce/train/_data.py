@@ -1,0 +1,192 @@
+"""From files to training, validation and test parts, and from those to where a potential starts."""
+
+import math
+import warnings
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from ase.data import atomic_numbers, chemical_symbols
+from pydantic import Field
+
+from ..config import Config, InputError
+from ..data import GraphDataset, LabelKeys, Statistics, open_structures, split
+from ..models import PotentialConfig
+from ._processes import Processes
+
+LABELS = ("energy", "forces", "stress")
+_ISOLATED = "IsolatedAtom"
+_FAR = 10.0  # eV per atom between given and fitted energies of atoms: more than any solid is bound by
+
+Paths = str | tuple[str, ...]
+
+
+class DataConfig(Config):
+    """Files, or shares of the training file: 0.1 is a tenth of it, 50 are fifty structures."""
+
+    train: Paths
+    val: float | int | Paths = 0.1
+    test: float | int | Paths | None = None
+    split: Literal["random", "time", "composition"] = Field(
+        "random", description="how shares are taken; time: contiguous blocks, as for one trajectory"
+    )
+    keys: LabelKeys | None = Field(None, description="names under which the files hold energy, forces, stress")
+    energy_units_to_eV: float = Field(1.0, gt=0)
+    length_units_to_A: float = Field(1.0, gt=0)
+    cache: str | None = Field(None, description="folder for packed structures and edges, for large sets")
+
+    def files(self) -> tuple[str, ...]:
+        """Every file that is named."""
+        named = [value for value in (self.train, self.val, self.test) if isinstance(value, str | tuple)]
+        return tuple(dict.fromkeys(path for value in named for path in _paths(value)))
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The structures to learn from, to choose weights by, and to judge by."""
+
+    train: GraphDataset
+    val: GraphDataset
+    test: GraphDataset | None
+
+    def labels(self, asked: Collection[str]) -> tuple[str, ...]:
+        """The labels of the training part, with a warning for gaps and `InputError` for one asked for and absent."""
+        self.train.require(asked)
+        present = []
+        for label in LABELS:
+            lacking, count = len(self.train.missing(label)), len(self.train)
+            if lacking < count:
+                present.append(label)
+                if lacking and (label != "stress" or label in asked):
+                    warnings.warn(
+                        f"{lacking} of {count} training structures have no {label}; the others teach it", stacklevel=2
+                    )
+        return tuple(present)
+
+
+def open_parts(config: DataConfig, cutoff: float, workers: int, seed: int, group: Processes) -> Parts:
+    """Open the files and find all edges; with a cache the first process builds it and the others find it."""
+    if config.cache is not None and not group.first:
+        group.wait()
+    whole = _open(config.train, config, cutoff, workers)
+    val, test = (
+        _open(share, config, cutoff, workers) if isinstance(share, str | tuple) else None
+        for share in (config.val, config.test)
+    )
+    if config.cache is not None and group.first:
+        group.wait()
+    assert whole is not None
+    train, shares = _shared_out(whole, config, seed)
+    parts = Parts(train, val if val is not None else shares[0], test if test is not None else shares[1])
+    lonely = int(parts.train.num_lonely.sum())
+    if lonely:
+        warnings.warn(
+            f"{lonely} atoms of the training structures have no neighbour within r_max = {cutoff} Å; "
+            "they feel no force: raise model.r_max",
+            stacklevel=2,
+        )
+    return parts
+
+
+def starting_point(config: PotentialConfig, parts: Parts, facts: Statistics) -> PotentialConfig:
+    """The model config with what it leaves open taken from the training part.
+
+    Raises `InputError` for elements that a part has and the potential would not know.
+    """
+    symbols = [chemical_symbols[number] for number in facts.elements]
+    names = config.type_names or tuple(symbols)
+    for part in (parts.train, parts.val, parts.test):
+        if part is not None:
+            _check_elements(part, names, given=config.type_names is not None)
+    shifts = config.per_type_energy_shifts
+    if shifts is None:
+        shifts = {name: _finite(facts.shifts.get(name, 0.0), 0.0) for name in names}
+        if facts.undetermined:
+            warnings.warn(f"energies of single atoms: {facts.undetermined}", stacklevel=2)
+    else:
+        _check_shifts(shifts, facts)
+    scale = next((one for one in (facts.forces_rms, facts.energy_residual_rms) if _finite(one, 0.0) > 1e-6), 1.0)
+    return config.replace(
+        type_names=names,
+        avg_num_neighbors=config.avg_num_neighbors or max(1.0, _finite(facts.avg_num_neighbors, 1.0)),
+        per_type_energy_shifts=shifts,
+        per_type_energy_scales=config.per_type_energy_scales or dict.fromkeys(names, float(scale)),
+    )
+
+
+def _open(paths: Paths, config: DataConfig, cutoff: float, workers: int) -> GraphDataset:
+    structures = open_structures(
+        _paths(paths),
+        keys=config.keys,
+        energy_units_to_eV=config.energy_units_to_eV,
+        length_units_to_A=config.length_units_to_A,
+    )
+    return GraphDataset(structures, cutoff, cache=config.cache, workers=workers)
+
+
+def _shared_out(
+    whole: GraphDataset, config: DataConfig, seed: int
+) -> tuple[GraphDataset, tuple[GraphDataset | None, GraphDataset | None]]:
+    """The training part and the shares of validation and test; single atoms always stay in training."""
+    kinds = np.array(whole.config_types)
+    alone = (kinds == _ISOLATED) & (whole.num_atoms == 1)
+    single, rest = np.flatnonzero(alone), np.flatnonzero(~alone)
+    sizes = [_size(share, len(rest)) for share in (config.val, config.test)]
+    left = len(rest) - sum(sizes)
+    if left < 1:
+        raise InputError(
+            f"{_paths(config.train)[0]}: {len(rest)} structures cannot be split into {sizes[0]} for validation, "
+            f"{sizes[1]} for test and at least one to learn from; give more, or smaller data.val and data.test"
+        )
+    if sum(sizes) == 0:
+        return whole, (None, None)
+    parts = split(whole.subset(rest), (left, *sizes), how=config.split, seed=seed)
+    train, *others = (rest[part] for part in parts)
+    shares = [whole.subset(part) if len(part) else None for part in others]
+    return whole.subset(np.sort(np.concatenate([train, single]))), (shares[0], shares[1])
+
+
+def _size(share: float | int | Paths | None, count: int) -> int:
+    if share is None or isinstance(share, str | tuple):
+        return 0
+    if isinstance(share, int) and share >= 1:
+        return share
+    if not 0 < share < 1:
+        raise InputError(f"data.val, data.test: {share} is neither a share between 0 and 1 nor a number of structures")
+    return max(1, round(share * count))
+
+
+def _paths(value: Paths) -> Sequence[str]:
+    return (value,) if isinstance(value, str) else value
+
+
+def _check_elements(part: GraphDataset, names: Collection[str], *, given: bool) -> None:
+    known = {atomic_numbers[name] for name in names}
+    for row in range(len(part)):
+        strange = set(part.atomic_numbers(row).tolist()) - known
+        if strange:
+            place = "model.type_names lists" if given else "the training structures have"
+            raise InputError(
+                f"{part.source(row)}: contains {chemical_symbols[min(strange)]}, but {place} only {', '.join(names)}"
+            )
+
+
+def _check_shifts(shifts: dict[str, float], facts: Statistics) -> None:
+    """Energies of atoms from another method than the structures' are the commonest error of all."""
+    lacking = [name for name in facts.counts if name not in shifts]
+    if lacking:
+        raise InputError(f"model.per_type_energy_shifts: lacks {', '.join(lacking)}; give every element, or none")
+    atoms = sum(facts.counts.values())
+    away = sum(count * (shifts[name] - facts.shifts[name]) for name, count in facts.counts.items()) / atoms
+    if abs(away) > _FAR:
+        fitted = ", ".join(f"{name} {value:.2f}" for name, value in facts.shifts.items())
+        warnings.warn(
+            f"model.per_type_energy_shifts are {away:+.1f} eV per atom away from what the energies say ({fitted} by "
+            "least squares); were both computed with one method and one set of pseudopotentials?",
+            stacklevel=2,
+        )
+
+
+def _finite(value: float, default: float) -> float:
+    return float(value) if math.isfinite(value) else default
