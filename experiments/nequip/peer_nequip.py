@@ -1,7 +1,7 @@
 """Trains the network of `nequip` on given data with given hyperparameters, for the comparison in `run.py`.
 
 Run it with a Python that has nequip 0.19.1 (`pip install torch==2.13.0 nequip==0.19.1` in an
-environment of its own): `python peer_nequip.py SETTINGS.json RESULT.json`. nequip gives the network,
+environment of its own): `python peer_nequip.py SETTINGS.json RESULT.json THREADS`. nequip gives the network,
 its initial weights, its neighbour list, its batches and its averaged weights; the loop around them
 is plain torch (Adam, a rate that falls as a cosine), as nequip's own trainer would run it through
 Lightning: averaged weights are validated after every epoch, and the best are tested.
@@ -26,17 +26,10 @@ from nequip.utils.global_state import set_global_state
 warnings.simplefilter("ignore")
 
 
-def evenly(items, number):
-    """`number` of the items, at equal distances from the first to the last."""
-    if number is None or number >= len(items):
-        return items
-    return [items[round(i * (len(items) - 1) / (number - 1))] for i in range(number)]
-
-
-def read(path, number, type_names, r_max):
+def read(path, type_names, r_max):
     """Structures of an extxyz file as nequip's dictionaries, with edges."""
     frames = []
-    for atoms in evenly(ase.io.read(path, ":"), number):
+    for atoms in ase.io.iread(path, ":"):
         energy, forces = atoms.get_potential_energy(), atoms.get_forces()
         atoms.calc, atoms.info = None, {}
         for name in set(atoms.arrays) - {"numbers", "positions"}:
@@ -77,9 +70,7 @@ def loss(energy, forces, weights):
 def fit(model, data, settings, seed):
     """Train in place; returns the seconds of each step and the validation loss of each epoch."""
     train, weights = settings["train"], settings["loss"]
-    optimizer = torch.optim.Adam(
-        model.parameters(), lr=train["learning_rate"], betas=train["betas"], amsgrad=train["amsgrad"]
-    )
+    optimizer = torch.optim.Adam(model.parameters(), lr=train["learning_rate"], amsgrad=train["amsgrad"])
     average = EMAWeights(model, train["ema_decay"])
     average.update_parameters(model)
     generator = torch.Generator().manual_seed(seed)
@@ -115,14 +106,11 @@ def fit(model, data, settings, seed):
 
 
 def run(settings):
-    torch.set_num_threads(settings["threads"])
     set_global_state()
     shape, seed = settings["model"], settings["seed"]
     names, files = shape["type_names"], settings["data"]
-    data = {
-        part: read(files[part], files.get(f"num_{part}"), names, shape["r_max"]) for part in ("train", "val", "test")
-    }
-    model = NequIPGNNModel(seed=seed, **shape)
+    data = {part: read(files[part], names, shape["r_max"]) for part in ("train", "val", "test")}
+    model = NequIPGNNModel(seed=seed, **{"model_dtype": "float32", **shape})
     model.train()
     started = time.perf_counter()
     seconds, history = fit(model, data, settings, seed)
@@ -130,7 +118,6 @@ def run(settings):
     energy, forces = all_errors(model, data["test"], 25)
     return {
         "program": f"nequip {__import__('nequip').__version__}, torch {torch.__version__}",
-        "settings": settings,
         "parameters": sum(p.numel() for p in model.parameters() if p.requires_grad),
         "forces_mae": float(forces.abs().mean()),
         "forces_rmse": float(forces.square().mean().sqrt()),
@@ -140,10 +127,10 @@ def run(settings):
         "seconds_per_step": statistics.median(seconds),
         "seconds": elapsed,
         "best_epoch": history.index(min(history)) + 1,
-        "val_loss": history,
     }
 
 
 if __name__ == "__main__":
-    given, written = map(Path, sys.argv[1:])
+    given, written = map(Path, sys.argv[1:3])
+    torch.set_num_threads(int(sys.argv[3]))
     written.write_text(json.dumps(run(json.loads(given.read_text())), indent=1) + "\n")

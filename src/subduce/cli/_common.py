@@ -1,6 +1,7 @@
 """What several verbs share: options, a progress bar, text for people, and where records are kept."""
 
 import argparse
+import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -34,6 +35,11 @@ def add_output(parser: argparse.ArgumentParser, default: str | None, what: str) 
     shown = f" ({default})" if default else ""
     parser.add_argument("--output", type=Path, default=default and Path(default), metavar="DIR", help=what + shown)
     parser.add_argument("--overwrite", action="store_true", help="write over what an earlier run left there")
+
+
+def first_process() -> bool:
+    """Whether this process speaks for all that `torchrun` may have started."""
+    return os.environ.get("RANK", "0") == "0"
 
 
 def say(*lines: str) -> None:

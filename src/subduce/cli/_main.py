@@ -16,6 +16,7 @@ from types import ModuleType
 from typing import Any
 
 from .. import __version__
+from ._common import first_process, say
 
 VERBS = {
     "demo": "train a small potential on data that ships inside, end to end, in minutes",
@@ -37,7 +38,7 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> Any:
         """Say what is wrong and where help is, then end with 2."""
-        _say(f"{self.prog}: {message}; see {self.prog} --help")
+        say(f"{self.prog}: {message}; see {self.prog} --help")
         raise SystemExit(BAD_INPUT)
 
 
@@ -54,7 +55,7 @@ def main(argv: list[str] | None = None) -> int:
     if verb not in VERBS:
         near = difflib.get_close_matches(verb, VERBS, n=1, cutoff=0.4)
         hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(VERBS)}"
-        _say(f"subduce: no verb {verb!r}; {hint}")
+        say(f"subduce: no verb {verb!r}; {hint}")
         return BAD_INPUT
     module = importlib.import_module(f".{verb}", __package__)
     try:
@@ -95,17 +96,17 @@ def _run(verb: str, module: ModuleType, options: argparse.Namespace) -> int:
             _limit_threads(options.threads)
             record = module.run(options)
     except KeyboardInterrupt as stop:
-        _say(f"subduce {verb}: interrupted{_detail(stop) or _kept(options)}")
+        say(f"subduce {verb}: interrupted{_detail(stop) or _kept(options)}")
         return INTERRUPTED
     except Exception as error:
         if options.debug:
             traceback.print_exc()
         return _explain(verb, error, options)
-    if options.json:
+    if options.json and first_process():
         print(record.to_json(), flush=True)
     stopped = record.results.get("stopped")
     if stopped:
-        _say(f"subduce {verb}: stopped: {stopped}{_kept(options)}")
+        say(f"subduce {verb}: stopped: {stopped}{_kept(options)}")
     return FAILED if stopped else DONE
 
 
@@ -114,18 +115,18 @@ def _explain(verb: str, error: Exception, options: argparse.Namespace) -> int:
 
     message = " ".join(str(error).split())
     if isinstance(error, InputError):
-        _say(f"subduce {verb}: {message}")
+        say(f"subduce {verb}: {message}")
         return BAD_INPUT
     if isinstance(error, OSError) and error.strerror:
         place = f"{error.filename}: " if error.filename else ""
         refused = "cannot be written, " if error.errno in _REFUSED_WRITES else ""
-        _say(f"subduce {verb}: {place}{refused}{error.strerror.lower()}")
+        say(f"subduce {verb}: {place}{refused}{error.strerror.lower()}")
         return BAD_INPUT
     if "No space left" in message:  # some libraries wrap the system's error in their own
-        _say(f"subduce {verb}: cannot be written, no space left on the disk{_kept(options)}")
+        say(f"subduce {verb}: cannot be written, no space left on the disk{_kept(options)}")
         return BAD_INPUT
     hint = "; try a smaller batch" if "out of memory" in message.lower() else ""
-    _say(f"subduce {verb}: failed: {type(error).__name__}: {message}{hint}{_kept(options)}; --debug tells where")
+    say(f"subduce {verb}: failed: {type(error).__name__}: {message}{hint}{_kept(options)}; --debug tells where")
     return FAILED
 
 
@@ -144,9 +145,8 @@ def _limit_threads(threads: int | None) -> None:
         return
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         os.environ[name] = str(threads)
-    import torch
-
-    torch.set_num_threads(threads)
+    if "torch" in sys.modules:  # otherwise it reads the environment when it is imported
+        sys.modules["torch"].set_num_threads(threads)
 
 
 @contextmanager
@@ -170,9 +170,5 @@ def _plain_warnings(debug: bool) -> Iterator[None]:
         if not debug:
             for category in (DeprecationWarning, FutureWarning):
                 warnings.simplefilter("ignore", category)
-            warnings.showwarning = lambda message, *_, **__: _say(f"warning: {' '.join(str(message).split())}")
+            warnings.showwarning = lambda message, *_, **__: say(f"warning: {' '.join(str(message).split())}")
         yield
-
-
-def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)

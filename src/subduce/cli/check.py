@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from ._common import add_output, keep_record, say
+from ._common import add_output, keep_record, progress, say
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -17,13 +17,17 @@ def run(options: argparse.Namespace) -> Any:
     """Check the files, each alone and all against each other."""
     from ..data import check
 
-    record = check(*options.data)
+    with progress("structure") as advance:
+        record = check(options.data, progress=advance)
     keep_record(record, options.output)
-    findings = record.results.get("findings") or []
-    say(*(_describe(finding) for finding in findings))
-    say(f"{len(findings)} finding{'' if len(findings) == 1 else 's'}" if findings else "nothing wrong was found")
+    findings = record.results["findings"]
+    for finding in findings:
+        more = "; ".join(finding[key] for key in ("where", "hint") if finding[key])
+        say(f"{finding['severity']:<8} {finding['what']}", f"         {more}")
+    counts = [f"{n} of {kind}" for kind in ("error", "warning", "info") if (n := _count(findings, kind))]
+    say(f"findings: {', '.join(counts)}" if counts else "nothing wrong was found")
     return record
 
 
-def _describe(finding: Any) -> str:
-    return "  " + (": ".join(str(part) for part in finding.values()) if isinstance(finding, dict) else str(finding))
+def _count(findings: Any, severity: str) -> int:
+    return sum(finding["severity"] == severity for finding in findings)

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from ._common import add_device, add_output, keep_record, metrics_table, say
+from ._common import add_device, add_output, keep_record, metrics_table, progress, say
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -19,7 +19,8 @@ def run(options: argparse.Namespace) -> Any:
     """Evaluate and say the errors."""
     from ..evaluation import evaluate
 
-    record = evaluate(options.model, options.data, device=options.device)
+    with progress("structure") as advance:
+        record = evaluate(options.model, options.data, device=options.device, on_progress=advance)
     keep_record(record, options.output)
     say(metrics_table(record.results))
     return record

@@ -57,11 +57,12 @@ def run(options: argparse.Namespace) -> Any:
     inputs = {str(path): fingerprint(path) for path in (options.model, options.structure)}
     record = replace(record, inputs=inputs)
     keep_record(record, folder)
-    say(_describe(record.results))
+    say(describe(record.results))
     return record
 
 
-def _describe(results: Any) -> str:
+def describe(results: Any) -> str:
+    """What a run did, in a few lines."""
     rows = {
         "steps": f"{results['steps']} ({results['time_ps']:g} ps)",
         "mean temperature": f"{results['temperature_mean']:.0f} K ± {results['temperature_std']:.0f} K",

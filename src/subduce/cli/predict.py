@@ -18,9 +18,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> Any:
     """Predict and write."""
+    refuse_to_overwrite(options.target, options.overwrite)
+
     from ..interfaces import predict
 
-    refuse_to_overwrite(options.target, options.overwrite)
     with progress("structure") as advance:
         record = predict(options.model, options.source, options.target, device=options.device, progress=advance)
     say(f"wrote {record.results['n_structures']} structures with predictions to {options.target}")

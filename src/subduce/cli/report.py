@@ -38,8 +38,6 @@ def _read(path: Path) -> Any:
     try:
         return Record.from_json(path.read_text(encoding="utf-8"), source=str(path))
     except FileNotFoundError:
-        raise InputError(
-            f"{path}: no such record; expected JSON as --json prints, or the record.json of a run"
-        ) from None
+        raise InputError(f"{path}: no such record; expected JSON from --json, or a run's record.json") from None
     except UnicodeDecodeError:
         raise InputError(f"{path}: not a text file; expected a JSON record") from None

@@ -1,9 +1,11 @@
 """Files of structures behind one sequence: random access, nothing read whole where the format allows it."""
 
 import hashlib
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Protocol, overload
+from weakref import WeakValueDictionary
 
 import ase.io
 import numpy as np
@@ -203,13 +205,18 @@ class DatabaseReader:
             raise InputError(f"{self.path}, {self.place(index)}: cannot be read ({_reason(error)})") from None
         return frame_from_atoms(atoms, {**row.data, **row.key_value_pairs})
 
-    def _open(self):
-        if self._database is None:
-            if self.path.suffix == ".aselmdb":
-                self._database = LMDBDatabase(self.path, readonly=True, use_lock_file=False)
-            else:
-                self._database = connect(self.path, use_lock_file=False)
+    def _open(self):  # noqa: ANN202
+        if self._database is None and self.path.suffix == ".aselmdb":
+            # LMDB refuses to open a file twice in one process, so readers of one file share it.
+            key = (os.getpid(), self.path.resolve())
+            self._database = _lmdbs.get(key) or LMDBDatabase(self.path, readonly=True, use_lock_file=False)
+            _lmdbs[key] = self._database
+        elif self._database is None:
+            self._database = connect(self.path, use_lock_file=False)
         return self._database
+
+
+_lmdbs: WeakValueDictionary[tuple[int, Path], LMDBDatabase] = WeakValueDictionary()
 
 
 class ASEReader:

@@ -48,7 +48,7 @@ class Survey:
 
     cutoff: float
     rows: list[Row] = field(default_factory=list)
-    unreadable: list[tuple[str, str]] = field(default_factory=list)  # place, and what is wrong
+    unusable: list[tuple[str, str]] = field(default_factory=list)  # place, and what is wrong
     names: dict[str, Counter[str]] = field(default_factory=dict)  # label -> names it goes by
     compositions: dict[str, np.ndarray] = field(default_factory=dict)  # formula -> counts by atomic number
     config_types: Counter[str] = field(default_factory=Counter)
@@ -67,11 +67,11 @@ class Survey:
                 one = structures[index]
             except InputError as error:
                 place = structures.source(index)
-                self.unreadable.append((place, str(error).removeprefix(f"{place}: ")))
+                self.unusable.append((place, str(error).removeprefix(f"{place}: ")))
             else:
                 self._add(one, part, index)
             if progress:
-                progress(len(self.rows) + len(self.unreadable))
+                progress(len(self.rows) + len(self.unusable))
 
     def _add(self, one: Structure, part: int, index: int) -> None:
         numbers, positions = one.atomic_numbers, one.positions

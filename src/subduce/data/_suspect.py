@@ -140,7 +140,7 @@ def _pair(a: Structure, b: Structure) -> tuple[float, float, float, float, float
     if a.pbc.all():
         stress = a.volume * (a.stress * strain).sum(), b.volume * (b.stress * strain).sum()
     if strained:  # elastic energies are nearly harmonic; what matters is that atoms did little of the work
-        straight = abs(sum(forces)) < 0.6 * abs(b.energy - a.energy)
+        straight = abs(sum(forces)) < 0.6 * abs(b.energy - a.energy) and np.abs(moved).max() < 0.03
     else:
         straight = abs(forces[1] - forces[0]) <= abs(sum(forces)) / 2
     return b.energy - a.energy, sum(forces) / 2, sum(stress) / 2, float(strained), float(straight)

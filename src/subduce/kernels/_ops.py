@@ -42,8 +42,8 @@ from ._plan import ProductPlan
 
 SLOTS = "gxyw"
 
-Backend = Callable[..., list[Tensor]]
-"""(plan, wanted, g, x, y, w, sender, receiver, num_receivers) → ∂T/∂s for each s in `wanted`, in that order."""
+Backend = Callable[..., dict[str, Tensor]]
+"""(plan, wanted, g, x, y, w, sender, receiver, num_receivers) → ∂T/∂s for each slot s in `wanted`."""
 
 _BACKENDS: dict[str, Backend] = {"reference": _reference.partials}  # the fastest first
 
@@ -60,37 +60,45 @@ def _partials(
     sender: Tensor,
     receiver: Tensor,
     num_receivers: int,
-) -> list[Tensor]:
-    """∂T/∂s for each slot s in `wanted`; `g` is None where only F is wanted."""
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """∂T/∂s for the slots s in `wanted`, nothing (no rows) for others; `g` is None where only F is wanted."""
     if wanted == "g":
         _check_receivers(receiver, num_receivers)
-    return _BACKENDS[backend](ProductPlan.from_key(plan), wanted, g, x, y, w, sender, receiver, num_receivers)
+    found = _BACKENDS[backend](ProductPlan.from_key(plan), wanted, g, x, y, w, sender, receiver, num_receivers)
+    return _in_slots(found, x)
 
 
 @_partials.register_fake
 def _shapes(plan, backend, wanted, g, x, y, w, sender, receiver, num_receivers):
-    like = {"x": x, "y": y, "w": w}
     out = (num_receivers, ProductPlan.from_key(plan).irreps_out.dim)
-    return [x.new_empty(out if slot == "g" else like[slot].shape) for slot in wanted]
+    shapes = {"g": out, "x": x.shape, "y": y.shape, "w": w.shape}
+    return _in_slots({slot: x.new_empty(shapes[slot]) for slot in wanted}, x)
+
+
+def _in_slots(found: dict[str, Tensor], like: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    g, x, y, w = (found[slot] if slot in found else like.new_empty(0) for slot in SLOTS)
+    return g, x, y, w
 
 
 def _save(ctx, inputs, output) -> None:
+    ctx.set_materialize_grads(False)
     ctx.plan, ctx.backend, ctx.wanted, *slots, sender, receiver, ctx.num_receivers = inputs
     ctx.save_for_backward(*slots, sender, receiver)
 
 
-def _differentiate(ctx, cotangents: list[Tensor | None]):
+def _differentiate(ctx, *cotangents: Tensor | None):
     *slots, sender, receiver = ctx.saved_tensors
     needed = [slot for slot, need in zip(SLOTS, ctx.needs_input_grad[3:7], strict=True) if need]
     total: dict[str, Tensor] = {}
-    for s, cotangent in zip(ctx.wanted, cotangents, strict=True):
+    for s, cotangent in zip(SLOTS, cotangents, strict=True):
         others = "".join(r for r in needed if r != s)
-        if cotangent is None or not others:
+        if cotangent is None or s not in ctx.wanted or not others:
             continue
         exchanged = [cotangent if slot == s else value for slot, value in zip(SLOTS, slots, strict=True)]
         partials = _partials(ctx.plan, ctx.backend, others, *exchanged, sender, receiver, ctx.num_receivers)
-        for r, partial in zip(others, partials, strict=True):
-            total[r] = total[r] + partial if r in total else partial
+        for r, partial in zip(SLOTS, partials, strict=True):
+            if r in others:
+                total[r] = total[r] + partial if r in total else partial
     return None, None, None, *(total.get(slot) for slot in SLOTS), None, None, None
 
 
@@ -122,10 +130,7 @@ class EdgeProduct:
         where shapes, dtypes or the order of the edges are wrong.
         """
         self._check(x, edge, weights, sender, receiver)
-        (out,) = _partials(
-            self._key, self.backend, "g", None, x, edge, weights, sender, receiver, num_receivers
-        )
-        return out
+        return _partials(self._key, self.backend, "g", None, x, edge, weights, sender, receiver, num_receivers)[0]
 
     def _check(self, x: Tensor, edge: Tensor, weights: Tensor, sender: Tensor, receiver: Tensor) -> None:
         rows = {"x": x.shape[0], "edge": sender.shape[0], "weights": sender.shape[0]}

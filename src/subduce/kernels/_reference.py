@@ -39,8 +39,8 @@ def partials(
     sender: Tensor,
     receiver: Tensor,
     num_receivers: int,
-) -> list[Tensor]:
-    """The derivatives of T by the slots in `wanted`, in that order (see `_ops`)."""
+) -> dict[str, Tensor]:
+    """The derivatives of T by the slots in `wanted` (see `_ops`)."""
     rows = {"g": num_receivers, "x": len(sender), "y": len(sender), "w": len(sender)}
     widths = {"g": plan.irreps_out.dim, "x": plan.irreps_in.dim, "y": plan.irreps_edge.dim, "w": plan.num_weights}
     results = {slot: x.new_zeros(rows[slot], widths[slot]) for slot in wanted}
@@ -59,7 +59,7 @@ def partials(
             _add(term, wanted, block)
     if "x" in wanted:
         results["x"] = _sum_by(sender, results["x"], x.shape[0])
-    return [results[slot] for slot in wanted]
+    return results
 
 
 @dataclass(frozen=True)
@@ -79,11 +79,11 @@ class _EdgeTerm:
     place: int
     dim: int
     paths: tuple[tuple[int, Path, Tensor], ...]  # place among all, path, a_p C_p [2 l3 + 1, (2 l2 + 1) (2 l1 + 1)]
-    columns: tuple[int, ...]
+    columns: list[int]  # how many are a path's
 
     def split(self, z: Tensor) -> list[tuple[int, Path, Tensor, Tensor]]:
         """Each path, with its columns as `[…, 2 l1 + 1, channels]`."""
-        parts = z.split(self.columns, dim=-1)
+        parts = z.split_with_sizes(self.columns, -1)
         return [
             (p, path, coupling, part.view(*z.shape[:-1], path.ir_in.dim, path.mul))
             for (p, path, coupling), part in zip(self.paths, parts, strict=True)
@@ -128,7 +128,7 @@ def _sum_neighbours(y: Tensor, z: Tensor, block: _Block) -> Tensor:
     nodes = torch.arange(block.num_nodes, device=y.device)
     component = torch.arange(dim, device=y.device)[:, None]
     first = torch.searchsorted(block.receiver, nodes) + num_edges * component
-    edge = torch.arange(num_edges, device=y.device).repeat(dim)
+    edge = torch.arange(num_edges, device=y.device).expand(dim, -1).flatten()
     sums = embedding_bag(edge, z, first.flatten(), mode="sum", per_sample_weights=y.mT.flatten())
     return sums.view(dim, block.num_nodes, -1)
 
@@ -153,12 +153,12 @@ def _sum_by(index: Tensor, values: Tensor, size: int) -> Tensor:
 def _split(plan: ProductPlan, slot: str, values: Tensor) -> list[Tensor]:
     """Views of a slot's tensor, one a term (or a path, for the weights)."""
     if slot == "y":
-        return list(values.split([term.dim for term in plan.irreps_edge], dim=1))
+        return list(values.split_with_sizes([term.dim for term in plan.irreps_edge], 1))
     if slot == "w":
-        return [part[:, None] for part in values.split([path.mul for path in plan.paths], dim=1)]
+        return [part[:, None] for part in values.split_with_sizes([path.mul for path in plan.paths], 1)]
     irreps = plan.irreps_in if slot == "x" else plan.irreps_out
-    parts = values.split([term.dim for term in irreps], dim=1)
-    return [part.unflatten(1, (term.ir.dim, term.mul)) for part, term in zip(parts, irreps, strict=True)]
+    parts = values.split_with_sizes([term.dim for term in irreps], 1)
+    return [part.view(len(values), term.ir.dim, term.mul) for part, term in zip(parts, irreps, strict=True)]
 
 
 def _blocks(plan: ProductPlan, receiver: Tensor, num_receivers: int) -> Iterator[tuple[slice, slice]]:
@@ -183,7 +183,7 @@ def _edge_terms(plan: ProductPlan, dtype: torch.dtype, device: torch.device) -> 
             if path.term_edge == term
         ]
         if paths:
-            columns = tuple(path.ir_in.dim * path.mul for _, path, _ in paths)
+            columns = [path.ir_in.dim * path.mul for _, path, _ in paths]
             found.append(_EdgeTerm(term, ir.dim, tuple(paths), columns))
     return tuple(found)
 

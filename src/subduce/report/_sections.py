@@ -66,10 +66,12 @@ def _train(results: Results) -> dict[str, Any]:
     history = results.get("history") or []
     facts = [
         ("epochs", plain(len(history) or results.get("epochs"))),
-        ("best validation loss", plain(min(_column(history, "val_loss")[1], default=results.get("best_val_loss")))),
+        ("best validation loss", plain(results.get("best_val_loss"))),
         ("parameters", plain(results.get("num_parameters"))),
+        ("structures: train, val, test", " · ".join(plain(results.get(f"n_{n}")) for n in ("train", "val", "test"))),
     ]
-    evaluation = results.get("test") or results.get("evaluation") or {}
+    part = "test" if results.get("test") else "validation"
+    evaluation = results.get(part) or {}
     return {
         "title": "Training",
         "facts": [*_present(facts), *_errors(evaluation)],

@@ -1,0 +1,134 @@
+"""Say what is in a model, a data set, a record or a run's folder; without a file, what this machine has."""
+
+import argparse
+import os
+import platform
+import time
+from pathlib import Path
+from typing import Any
+
+from ._common import add_output, keep_record, progress, say, table
+
+_PACKAGES = ("torch", "numpy", "ase", "vesin", "safetensors", "pydantic", "h5py", "ase-db-backends", "matplotlib")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """What the verb takes."""
+    parser.add_argument("file", nargs="?", type=Path, metavar="FILE", help="a model, a data set, a record or a run")
+    add_output(parser, None, "folder to keep the record in")
+
+
+def run(options: argparse.Namespace) -> Any:
+    """Look and tell."""
+    from ..config import InputError
+    from ..records import Record, fingerprint
+
+    started, path = time.perf_counter(), options.file
+    if path is not None and path.is_dir() and (path / "model.safetensors").exists():
+        path = path / "model.safetensors"
+    if path is None:
+        results = _machine()
+    elif not path.exists():
+        raise InputError(f"{path}: no such file; expected a model, a data set or a record")
+    elif path.suffix == ".json":
+        results = _record(path)
+    elif path.suffix == ".safetensors":
+        results = _model(path)
+    else:
+        results = _data(path)
+    inputs = {str(path): fingerprint(path)} if path is not None else {}
+    record = Record("info", inputs, {}, results, time.perf_counter() - started)
+    keep_record(record, options.output)
+    say(table(dict(_lines(results))))
+    return record
+
+
+def _machine() -> dict[str, Any]:
+    from importlib.metadata import PackageNotFoundError, version
+
+    import torch
+
+    from .. import __version__
+    from ..kernels import available
+
+    versions = {"subduce": __version__, "python": platform.python_version()}
+    for name in _PACKAGES:
+        try:
+            versions[name] = version(name)
+        except PackageNotFoundError:
+            versions[name] = "not installed"
+    gpus = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
+    return {
+        "what": "machine",
+        "system": f"{platform.system()} {platform.release()}, {platform.machine()}",
+        "cpus": os.cpu_count(),
+        "torch_threads": torch.get_num_threads(),
+        "gpus": gpus or "none",
+        "backends": list(available()),
+        "versions": versions,
+    }
+
+
+def _record(path: Path) -> dict[str, Any]:
+    from ..records import Record
+
+    record = Record.from_json(path.read_text(encoding="utf-8", errors="replace"), source=str(path))
+    return {
+        "what": "record",
+        "kind": record.kind,
+        "inputs": dict(record.inputs),
+        "settings": dict(record.settings),
+        "results": {key: value for key, value in record.results.items() if not isinstance(value, dict | list)},
+        "seconds": record.seconds,
+    }
+
+
+def _model(path: Path) -> dict[str, Any]:
+    from ..models import load, read_header
+
+    header, potential = read_header(path), load(path)
+    parameters = sum(value.numel() for value in potential.parameters() if value.requires_grad)
+    return {"what": "model", "parameters": parameters, "bytes": path.stat().st_size, **header}
+
+
+def _data(path: Path) -> dict[str, Any]:
+    import numpy as np
+    from ase.data import chemical_symbols
+
+    from ..data import open_structures
+
+    structures = open_structures(path)
+    atoms, elements, periodic, kinds = [], np.zeros(len(chemical_symbols), dtype=int), 0, {}
+    known = dict.fromkeys(("energy", "forces", "stress"), 0)
+    with progress("structure") as advance:
+        for done, structure in enumerate(structures, 1):
+            atoms.append(len(structure.atomic_numbers))
+            elements += np.bincount(structure.atomic_numbers, minlength=len(elements))
+            periodic += bool(structure.pbc.any())
+            kinds[structure.config_type] = kinds.get(structure.config_type, 0) + 1
+            for label in known:
+                known[label] += structure.has(label)
+            advance(done, len(structures))
+    kinds.pop("", None)
+    return {
+        "what": "data",
+        "n_structures": len(structures),
+        "n_atoms": sum(atoms),
+        "atoms_per_structure": {"least": min(atoms), "mean": sum(atoms) / len(atoms), "most": max(atoms)},
+        "atoms": {chemical_symbols[number]: int(elements[number]) for number in np.flatnonzero(elements)},
+        "periodic": periodic,
+        "labelled": known,
+        "label_keys": {label: list(names) for label, names in structures.labels_used.items()},
+        **({"config_types": kinds} if kinds else {}),
+    }
+
+
+def _lines(values: dict[str, Any], prefix: str = "") -> list[tuple[str, str]]:
+    lines = []
+    for name, value in values.items():
+        if isinstance(value, dict) and value:
+            lines += _lines(value, f"{prefix}{name}.")
+        elif value is not None and value != {}:
+            text = ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+            lines.append((f"{prefix}{name}", text))
+    return lines
