@@ -23,7 +23,7 @@ examples: .venv/.test
 	set -e; for script in examples/*.py; do echo "$$script"; $(BIN)/python "$$script"; done
 
 docs: .venv/.test
-	$(BIN)/mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 clean:
 	rm -rf .venv site demo build src/*.egg-info

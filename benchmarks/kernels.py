@@ -37,11 +37,13 @@ class Case:
 
     @property
     def name(self) -> str:
+        """What the record calls it."""
         parities = "both parities" if self.parity else "one parity"
         return f"l_max {self.l_max}, {self.channels} channels, {parities}"
 
     @property
     def irreps(self) -> Irreps:
+        """Of the features, in and out."""
         parities = [-1, 1] if self.parity else [0]
         return Irreps([(self.channels, Irrep(l, p or (-1) ** l)) for l in range(self.l_max + 1) for p in parities])
 
@@ -73,7 +75,13 @@ def peer(case: Case) -> Callable[..., Tensor]:
                     instructions.append((i, j, len(outputs), "uvu", True))
                     outputs.append((mul, ir))
     product = e3nn.o3.TensorProduct(
-        irreps, edge, outputs, instructions, shared_weights=False, internal_weights=False, irrep_normalization="component"
+        irreps,
+        edge,
+        outputs,
+        instructions,
+        shared_weights=False,
+        internal_weights=False,
+        irrep_normalization="component",
     )
 
     def run(x, y, w, sender, receiver, num_receivers):
@@ -161,7 +169,12 @@ def machine() -> dict[str, str]:
     name = next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), "unknown")
     commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False).stdout.strip()
     capability = torch.backends.cpu.get_cpu_capability()
-    return {"cpu": f"{name} ({capability})", "commit": commit or "none", "torch": torch.__version__, "python": sys.version.split()[0]}
+    return {
+        "cpu": f"{name} ({capability})",
+        "commit": commit or "none",
+        "torch": torch.__version__,
+        "python": sys.version.split()[0],
+    }
 
 
 def main() -> None:

@@ -6,7 +6,7 @@ from hypothesis import HealthCheck, settings
 from jaxtyping import config as jaxtyping_config
 from jaxtyping import install_import_hook
 
-CHECKED_PACKAGES = ["subduce.o3"]
+CHECKED_PACKAGES = ["subduce.o3", "subduce.nn", "subduce.models"]
 """Packages whose jaxtyping signatures beartype checks at every call of a test run."""
 
 install_import_hook(CHECKED_PACKAGES, "beartype.beartype")

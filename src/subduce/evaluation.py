@@ -65,9 +65,9 @@ class Errors:
         graph = batch.graph
         by_structure = graph.cell.new_zeros(graph.num_structures, len(TARGETS), 3)
         for place, name in enumerate(TARGETS):
-            pair = compare(name, prediction, batch)
-            if pair is not None:
-                sums = _sums(*pair)
+            values = predicted(name, prediction, batch)
+            if values is not None:
+                sums = _sums(values, *reference(name, batch))
                 by_structure[:, place] = graph.sum_atoms(sums) if name == "forces" else sums
                 if name == "forces":
                     self.species.index_add_(0, graph.atomic_numbers, sums)
@@ -86,28 +86,40 @@ class Errors:
         return found
 
 
-def compare(name: str, prediction: Prediction, batch: Batch) -> tuple[Tensor, Tensor, Bool[Tensor, "..."]] | None:
-    """Prediction, reference and which of them can be compared, for one target; None where it was not predicted.
+def reference(name: str, batch: Batch) -> tuple[Tensor, Bool[Tensor, "*rows"]]:
+    """The labels of one target, and which of them are known; one row a structure, for forces one row an atom.
 
-    One row a structure, for forces one row an atom. References that are missing are zero there, so
-    that a derivative of the difference stays finite.
+    What is not known is zero, so that a derivative of a difference stays finite.
     """
-    labels, periodic = batch.labels, batch.graph.pbc.all(-1)
-    if name in ("per_atom_energy", "total_energy"):
-        divisor = batch.graph.atoms_per_structure() if name == "per_atom_energy" else 1
-        predicted, reference = prediction.energy / divisor, labels.energy / divisor
-    elif name == "forces":
-        predicted, reference = prediction.forces, labels.forces
-    elif name == "stress":
-        predicted, reference = prediction.stress, labels.stress
-    else:
-        raise ValueError(f"no target is called {name!r}; there are {', '.join(TARGETS)}")
-    if predicted is None:
-        return None
-    known = ~reference.isnan()
+    graph, labels = batch.graph, batch.labels
+    match name:
+        case "per_atom_energy":
+            values = labels.energy / graph.atoms_per_structure()
+        case "total_energy":
+            values = labels.energy
+        case "forces":
+            values = labels.forces
+        case "stress":
+            values = labels.stress
+        case _:
+            raise ValueError(f"no target is called {name!r}; there are {', '.join(TARGETS)}")
+    known = ~values.isnan()
     if name == "stress":  # without three lattice vectors there is no volume to divide by
-        known = known & periodic[:, None, None]
-    return predicted, torch.where(known, reference, 0.0), known
+        known = known & graph.pbc.all(-1)[:, None, None]
+    return torch.where(known, values, 0.0), known
+
+
+def predicted(name: str, prediction: Prediction, batch: Batch) -> Tensor | None:
+    """What to compare with the labels of one target; None where it was not predicted."""
+    match name:
+        case "per_atom_energy":
+            return prediction.energy / batch.graph.atoms_per_structure()
+        case "total_energy":
+            return prediction.energy
+        case "forces":
+            return prediction.forces
+        case _:
+            return prediction.stress
 
 
 def evaluate(
@@ -145,7 +157,7 @@ def evaluate(
             prediction = predict(model, batch, stress=stress)
             groups.add([kinds[row] for row in rows], errors.add(prediction, batch), batch.graph)
             for name, kept in pairs.items():
-                kept.add(compare(name, prediction, batch))
+                kept.add(predicted(name, prediction, batch), *reference(name, batch))
             done += len(rows)
             if on_progress is not None:
                 on_progress(done, len(data))
@@ -242,11 +254,11 @@ class _Pairs:
         self.keys = torch.empty(0, dtype=torch.float64)
         self.pairs = torch.empty(0, 2, dtype=torch.float64)
 
-    def add(self, pair: tuple[Tensor, Tensor, Tensor] | None) -> None:
-        if pair is None:
+    def add(self, values: Tensor | None, reference: Tensor, known: Tensor) -> None:
+        """Consider the pairs of a batch."""
+        if values is None:
             return
-        predicted, reference, known = pair
-        new = torch.stack([reference[known], predicted[known].detach()], dim=-1).cpu()
+        new = torch.stack([reference[known], values[known].detach()], dim=-1).cpu()
         keys = torch.rand(len(new), generator=self.generator, dtype=torch.float64)
         self.keys, self.pairs = torch.cat([self.keys, keys]), torch.cat([self.pairs, new])
         if len(self.keys) > self.limit:
@@ -258,11 +270,11 @@ class _Pairs:
         return {"reference": reference, "predicted": predicted}
 
 
-def _sums(predicted: Tensor, reference: Tensor, known: Tensor) -> Float[Tensor, "rows 3"]:
-    error = torch.where(known, predicted.detach() - reference, 0.0).flatten(1) if predicted.dim() > 1 else None
-    if error is None:
-        error = torch.where(known, predicted.detach() - reference, 0.0)[:, None]
-    count = known.reshape(len(known), -1).to(error.dtype)
+def _sums(values: Tensor, reference: Tensor, known: Tensor) -> Float[Tensor, "rows 3"]:
+    """Absolute errors, squared errors and how many, of each row."""
+    rows = len(known)
+    error = torch.where(known, values.detach() - reference, 0.0).reshape(rows, -1)
+    count = known.reshape(rows, -1).to(error.dtype)
     return torch.stack([error.abs().sum(-1), error.square().sum(-1), count.sum(-1)], dim=-1)
 
 

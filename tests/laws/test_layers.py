@@ -52,7 +52,10 @@ def test_tensor_products(a, b, c, seed):
     generator = torch.Generator().manual_seed(seed)
     for layer, second in (
         (FullyConnectedTensorProduct(a, b, c, generator=generator, dtype=torch.float64), b),
-        (ChannelwiseTensorProduct(a, [(1, ir) for _, ir in b], c, generator=generator, dtype=torch.float64), None),
+        (
+            ChannelwiseTensorProduct(a, Irreps([(1, ir) for _, ir in b]), c, generator=generator, dtype=torch.float64),
+            None,
+        ),
     ):
         assume(reachable(a, b, c))
         y_irreps = b if second is not None else layer.irreps_y

@@ -167,6 +167,7 @@ def _terminable() -> Iterator[None]:
 def _plain_warnings(debug: bool) -> Iterator[None]:
     """Warnings as one line each, without the place in the code; those meant for programmers only when debugging."""
     with warnings.catch_warnings():
+        warnings.simplefilter("default", UserWarning)
         if not debug:
             for category in (DeprecationWarning, FutureWarning):
                 warnings.simplefilter("ignore", category)

@@ -2,6 +2,7 @@
 
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import ase.units
 import h5py
@@ -37,7 +38,7 @@ class NpzReader:
                         "nuclear_charges, coords, energies, forces (rMD17) or z, R, E, F (MD17)"
                     )
                 self._numbers, self._positions, self._energy, self._forces = (archive[name] for name in names)
-        except (OSError, ValueError, zipfile.BadZipFile) as error:
+        except (OSError, EOFError, TypeError, ValueError, zipfile.BadZipFile) as error:
             if isinstance(error, InputError):
                 raise
             raise InputError(f"{path}: not an .npz of plain arrays, or a damaged one ({error})") from None
@@ -70,7 +71,7 @@ class HDF5Reader:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._file: h5py.File | None = None
+        self._file: Any = None
         try:
             file = self._open()
             self._groups = [n for n, g in file.items() if isinstance(g, h5py.Group) and "conformations" in g]
@@ -109,7 +110,7 @@ class HDF5Reader:
         except (OSError, ValueError, IndexError) as error:
             raise InputError(f"{self.path}, {self.place(index)}: cannot be read ({error})") from None
 
-    def _open(self) -> h5py.File:
+    def _open(self) -> Any:
         if self._file is None:
             self._file = h5py.File(self.path, "r")
         return self._file

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from ase.data import chemical_symbols
@@ -22,7 +21,7 @@ _ALL = "all structures"
 class Finding:
     """One thing that is wrong or worth knowing."""
 
-    severity: Literal["error", "warning", "info"]
+    severity: str  # error, warning or info
     what: str
     where: str
     hint: str

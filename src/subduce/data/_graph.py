@@ -125,8 +125,9 @@ class Batch:
 
     def to(self, device: torch.device | str, *, non_blocking: bool = False) -> "Batch":
         """The same values on another device."""
-        graph, labels = (part.to(device, non_blocking=non_blocking) for part in (self.graph, self.labels))
-        return Batch(graph, labels)
+        return Batch(
+            self.graph.to(device, non_blocking=non_blocking), self.labels.to(device, non_blocking=non_blocking)
+        )
 
     def pin_memory(self) -> "Batch":
         """The same values in page-locked memory."""

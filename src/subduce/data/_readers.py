@@ -4,7 +4,7 @@ import hashlib
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Protocol, overload
+from typing import Any, Protocol, overload
 from weakref import WeakValueDictionary
 
 import ase.io
@@ -176,7 +176,9 @@ class DatabaseReader:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._database = None
+        self._database: Any = None
+        if path.suffix == ".aselmdb" and not _is_lmdb(path):
+            raise InputError(f"{path}: not an LMDB database, or a damaged one")
         try:
             database = self._open()
             if path.suffix == ".aselmdb":
@@ -205,7 +207,7 @@ class DatabaseReader:
             raise InputError(f"{self.path}, {self.place(index)}: cannot be read ({_reason(error)})") from None
         return frame_from_atoms(atoms, {**row.data, **row.key_value_pairs})
 
-    def _open(self):  # noqa: ANN202
+    def _open(self) -> Any:
         if self._database is None and self.path.suffix == ".aselmdb":
             # LMDB refuses to open a file twice in one process, so readers of one file share it.
             key = (os.getpid(), self.path.resolve())
@@ -214,6 +216,11 @@ class DatabaseReader:
         elif self._database is None:
             self._database = connect(self.path, use_lock_file=False)
         return self._database
+
+
+def _is_lmdb(path: Path) -> bool:
+    with path.open("rb") as stream:
+        return stream.read(20)[16:] == b"\xde\xc0\xef\xbe"  # LMDB's mark in its first page
 
 
 _lmdbs: WeakValueDictionary[tuple[int, Path], LMDBDatabase] = WeakValueDictionary()
@@ -226,7 +233,7 @@ class ASEReader:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._images = None
+        self._images: Any = None
         try:
             self._is_trajectory = path.suffix == ".traj"
             self._count = len(self._open())
@@ -255,7 +262,7 @@ class ASEReader:
         except Exception as error:
             raise InputError(f"{self.path}, {self.place(index)}: cannot be read ({_reason(error)})") from None
 
-    def _open(self):
+    def _open(self) -> Any:
         if self._images is None:
             self._images = Trajectory(self.path) if self._is_trajectory else ase.io.read(self.path, index=":")
         return self._images

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from ase.data import chemical_symbols
@@ -39,15 +40,19 @@ def statistics(dataset: GraphDataset) -> Statistics:
     Where the compositions cannot tell elements apart, the shifts of smallest norm are
     taken, and `undetermined` says so. Quantities without any label are NaN.
     """
-    running = StatisticsPass()
-    for index, config_type in enumerate(dataset.config_types):
-        batch = dataset.batch([index])
-        numbers = batch.graph.atomic_numbers.numpy()
-        energy = batch.labels.energy.item()
-        if config_type == ISOLATED_ATOM and len(numbers) == 1:
-            running.isolated_atom(int(numbers[0]), energy)
-        else:
-            running.structure(numbers, energy, batch.labels.forces.numpy(), batch.graph.num_edges)
+    running, isolated = StatisticsPass(), np.array([name == ISOLATED_ATOM for name in dataset.config_types])
+    num_edges, single = dataset.num_edges, dataset.num_atoms == 1
+    for start in range(0, len(dataset), _ROWS):
+        rows = np.arange(start, min(start + _ROWS, len(dataset)))
+        batch = dataset.batch(rows)
+        running.add(
+            batch.graph.structure.numpy(),
+            batch.graph.atomic_numbers.numpy(),
+            batch.labels.energy.numpy(),
+            batch.labels.forces.numpy(),
+            num_edges[rows],
+            isolated[rows] & single[rows],
+        )
     return running.result(len(dataset))
 
 
@@ -55,32 +60,40 @@ class StatisticsPass:
     """Running sums; energies enter as a triangular factor, which squares no condition number."""
 
     def __init__(self) -> None:
-        self._waiting: list[np.ndarray] = []
-        self._factor = np.zeros((0, _MAX_NUMBER + 1))
+        self._factor: Any = np.zeros((0, _MAX_NUMBER + 1))
         self._isolated: dict[int, list[float]] = {}
-        self._counts = np.zeros(_MAX_NUMBER, dtype=np.int64)
+        self._counts = np.zeros(_MAX_NUMBER)
         self._squares, self._force_counts = np.zeros(_MAX_NUMBER), np.zeros(_MAX_NUMBER)
         self._edges = self._atoms = self._energies = 0
+        self._waiting: list[np.ndarray] = []
 
-    def isolated_atom(self, number: int, energy: float) -> None:
-        """An atom alone; it says what its element's shift is."""
-        self._counts[number] += 1
-        if np.isfinite(energy):
-            self._isolated.setdefault(number, []).append(energy)
-
-    def structure(self, numbers: np.ndarray, energy: float, forces: np.ndarray, edges: int) -> None:
-        """Any other structure."""
-        counts = np.bincount(numbers, minlength=_MAX_NUMBER)
-        self._counts += counts
-        self._edges, self._atoms = self._edges + edges, self._atoms + len(numbers)
-        if np.isfinite(energy):
-            self._energies += 1
-            self._waiting.append(np.append(counts, energy) / len(numbers))
-            if len(self._waiting) == _ROWS:
-                self._fold()
-        if np.isfinite(forces).all():
-            self._squares += np.bincount(numbers, np.square(forces).sum(axis=1), minlength=_MAX_NUMBER)
-            self._force_counts += 3 * counts
+    def add(
+        self,
+        structure: np.ndarray,
+        numbers: np.ndarray,
+        energies: np.ndarray,
+        forces: np.ndarray,
+        num_edges: np.ndarray,
+        isolated: np.ndarray,
+    ) -> None:
+        """Some structures: to which each atom belongs, what it is, labels, edges, and which are isolated atoms."""
+        counts = np.zeros((len(energies), _MAX_NUMBER))
+        np.add.at(counts, (structure, numbers), 1)
+        self._counts += counts.sum(axis=0)
+        for row in np.flatnonzero(isolated & np.isfinite(energies)):
+            self._isolated.setdefault(int(counts[row].argmax()), []).append(float(energies[row]))
+        atoms = counts.sum(axis=1)
+        self._edges += int(num_edges[~isolated].sum())
+        self._atoms += int(atoms[~isolated].sum())
+        rows = ~isolated & np.isfinite(energies)
+        self._energies += int(rows.sum())
+        self._waiting.append(np.column_stack([counts, energies])[rows] / atoms[rows, None])
+        if sum(map(len, self._waiting)) >= _ROWS:
+            self._fold()
+        known = np.isfinite(forces).all(axis=1) & ~isolated[structure]
+        squares = np.square(forces[known]).sum(axis=1)
+        self._squares += np.bincount(numbers[known], squares, minlength=_MAX_NUMBER)
+        self._force_counts += 3 * np.bincount(numbers[known], minlength=_MAX_NUMBER)
 
     def result(self, num_structures: int) -> Statistics:
         """Everything that follows from the sums."""

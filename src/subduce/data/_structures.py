@@ -223,26 +223,27 @@ def _numbers(value: Any, shape: tuple[int, ...], name: str, source: str) -> np.n
     if array.shape != shape:
         raise InputError(f"{source}: {name} has shape {array.shape}, expected {shape}")
     if not np.isfinite(array).all():
-        first = np.argwhere(~np.isfinite(array))[0] if shape else ()
-        atom = f" at atom {first[0]}" if len(shape) == 2 else ""
+        wrong = array[~np.isfinite(array)].flat[0]
+        atom = f" at atom {np.argwhere(~np.isfinite(array))[0][0]}" if len(shape) == 2 else ""
         raise InputError(
-            f"{source}: {name} is {array[tuple(first)]}{atom}; expected finite numbers. "
+            f"{source}: {name} is {wrong}{atom}; expected finite numbers. "
             "Remove the structure, or leave the label out of it"
         )
     return array
 
 
 def _weights(values: Mapping[str, Any], source: str) -> dict[str, float]:
-    whole = values.get("config_weight", 1.0)
+    if not any(name.startswith("config_") for name in values):
+        return {}
+    whole = _numbers(values.get("config_weight", 1.0), (), "config_weight", source)
     weights = {}
     for label, names in (("energy", ["energy"]), ("forces", ["forces"]), ("stress", ["stress", "virials"])):
-        name = next((f"config_{n}_weight" for n in names if f"config_{n}_weight" in values), None)
-        product = _numbers(whole, (), "config_weight", source) * _numbers(
-            values[name] if name else 1.0, (), name, source
-        )
-        if product < 0:
-            raise InputError(f"{source}: the weight of {label} is {product}; weights must not be negative")
-        weights[f"{label}_weight"] = float(product)
+        keys = [f"config_{name}_weight" for name in names]
+        key = next((key for key in keys if key in values), None)
+        weight = float(whole) * (float(_numbers(values[key], (), key, source)) if key else 1.0)
+        if weight < 0:
+            raise InputError(f"{source}: the weight of {label} is {weight}; weights must not be negative")
+        weights[f"{label}_weight"] = weight
     return weights
 
 

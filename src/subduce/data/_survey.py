@@ -111,10 +111,15 @@ class Survey:
         self.prints.append((fingerprint(one), part, index))
         if row.formula not in self.compositions:
             self.compositions[row.formula] = np.bincount(numbers, minlength=119)
-        if one.is_isolated_atom:
-            self.statistics.isolated_atom(int(numbers[0]), one.energy)
-        else:
-            self.statistics.structure(numbers, one.energy, one.forces, len(sender))
+        self.statistics.add(
+            np.zeros(len(numbers), dtype=np.int64),
+            numbers,
+            np.array([one.energy]),
+            one.forces,
+            np.array([len(sender)]),
+            np.array([one.is_isolated_atom]),
+        )
+        if not one.is_isolated_atom:
             self._keep(one)
 
     def _keep(self, one: Structure) -> None:

@@ -62,6 +62,7 @@ def _partials(
     num_receivers: int,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """∂T/∂s for the slots s in `wanted`, nothing (no rows) for others; `g` is None where only F is wanted."""
+    sender, receiver = sender.long(), receiver.long()
     if wanted == "g":
         _check_receivers(receiver, num_receivers)
     found = _BACKENDS[backend](ProductPlan.from_key(plan), wanted, g, x, y, w, sender, receiver, num_receivers)

@@ -26,7 +26,7 @@ from torch.nn.functional import embedding_bag
 from ..o3 import clebsch_gordan
 from ._plan import Path, ProductPlan
 
-_BLOCK = 2**20  # numbers of z in a block; speed and memory depend on it, results do not
+_BLOCK = 2**19  # numbers of z in a block; speed and memory depend on it, results do not
 
 
 def partials(
@@ -41,33 +41,34 @@ def partials(
     num_receivers: int,
 ) -> dict[str, Tensor]:
     """The derivatives of T by the slots in `wanted` (see `_ops`)."""
-    rows = {"g": num_receivers, "x": len(sender), "y": len(sender), "w": len(sender)}
-    widths = {"g": plan.irreps_out.dim, "x": plan.irreps_in.dim, "y": plan.irreps_edge.dim, "w": plan.num_weights}
-    results = {slot: x.new_zeros(rows[slot], widths[slot]) for slot in wanted}
+    shapes = {"g": (num_receivers, plan.irreps_out.dim), "x": x.shape, "y": y.shape, "w": w.shape}
+    totals = {slot: x.new_zeros(shapes[slot]) for slot in wanted}
     for nodes, edges in _blocks(plan, receiver, num_receivers):
-        here = {"g": nodes, "x": edges, "y": edges, "w": edges}
+        rows = {"g": nodes, "y": edges, "w": edges}
         given = {"x": x.index_select(0, sender[edges]), "y": y[edges], "w": w[edges]}
         if g is not None:
             given["g"] = g[nodes]
+        results = {s: torch.zeros_like(given["x"]) if s == "x" else totals[s][rows[s]] for s in wanted}
+        local = receiver[edges] - nodes.start
         block = _Block(
-            nodes.stop - nodes.start,
-            receiver[edges] - nodes.start,
+            local,
+            torch.searchsorted(local, torch.arange(nodes.stop - nodes.start, device=local.device)),
             {slot: _split(plan, slot, values) for slot, values in given.items()},
-            {slot: _split(plan, slot, values[here[slot]]) for slot, values in results.items()},
+            {slot: _split(plan, slot, values) for slot, values in results.items()},
         )
         for term in _edge_terms(plan, x.dtype, x.device):
             _add(term, wanted, block)
-    if "x" in wanted:
-        results["x"] = _sum_by(sender, results["x"], x.shape[0])
-    return results
+        if "x" in wanted:
+            totals["x"].index_add_(0, sender[edges], results["x"])
+    return totals
 
 
 @dataclass(frozen=True)
 class _Block:
     """Some receivers and all their edges; the tensors of each slot as `_split` gives them."""
 
-    num_nodes: int
     receiver: Tensor  # of each edge, counted from the first of the block
+    first: Tensor  # edge of each receiver, likewise
     given: dict[str, list[Tensor]]
     results: dict[str, list[Tensor]]
 
@@ -93,19 +94,20 @@ class _EdgeTerm:
 def _add(term: _EdgeTerm, wanted: str, block: _Block) -> None:
     """Add what one term of the edge gives to the results of a block."""
     x, y, w = block.given["x"], block.given["y"][term.place], block.given["w"]
+    num_nodes = len(block.first)
     if "g" in wanted or "y" in wanted:
         z = y.new_empty(y.shape[0], sum(term.columns))
         for p, path, _, part in term.split(z):
             torch.mul(x[path.term_in], w[p], out=part)
     if "g" in wanted:
-        sums = _sum_neighbours(y, z, block)
+        sums = _sum_neighbours(y, z, block.first)
         for _, path, coupling, part in term.split(sums):
-            flat = part.transpose(0, 1).reshape(block.num_nodes, -1, path.mul)
+            flat = part.transpose(0, 1).reshape(num_nodes, -1, path.mul)
             block.results["g"][path.term_out][..., path.channels] = coupling @ flat
     if wanted == "g":
         return
 
-    seen = y.new_empty(block.num_nodes, term.dim, sum(term.columns))
+    seen = y.new_empty(num_nodes, term.dim, sum(term.columns))
     for _, path, coupling, part in term.split(seen):
         g = block.given["g"][path.term_out][..., path.channels]
         part.copy_((coupling.mT @ g).view_as(part))
@@ -119,18 +121,16 @@ def _add(term: _EdgeTerm, wanted: str, block: _Block) -> None:
             if "x" in wanted:
                 block.results["x"][path.term_in].addcmul_(part, w[p])
             if "w" in wanted:
-                torch.sum(part * x[path.term_in], dim=1, keepdim=True, out=block.results["w"][p])
+                torch.sum(part.mul_(x[path.term_in]), dim=1, keepdim=True, out=block.results["w"][p])
 
 
-def _sum_neighbours(y: Tensor, z: Tensor, block: _Block) -> Tensor:
+def _sum_neighbours(y: Tensor, z: Tensor, first: Tensor) -> Tensor:
     """Σ_e y[e,n] z[e] over the edges of each receiver: `[components, nodes, columns]`."""
     num_edges, dim = y.shape
-    nodes = torch.arange(block.num_nodes, device=y.device)
-    component = torch.arange(dim, device=y.device)[:, None]
-    first = torch.searchsorted(block.receiver, nodes) + num_edges * component
-    edge = torch.arange(num_edges, device=y.device).expand(dim, -1).flatten()
-    sums = embedding_bag(edge, z, first.flatten(), mode="sum", per_sample_weights=y.mT.flatten())
-    return sums.view(dim, block.num_nodes, -1)
+    edge = torch.arange(num_edges, device=y.device).expand(dim, -1)
+    firsts = first + num_edges * torch.arange(dim, device=y.device)[:, None]
+    sums = embedding_bag(edge.flatten(), z, firsts.flatten(), mode="sum", per_sample_weights=y.mT.flatten())
+    return sums.view(dim, len(first), -1)
 
 
 def _dots(z: Tensor, seen: Tensor, place: Tensor) -> Tensor:
@@ -141,13 +141,6 @@ def _dots(z: Tensor, seen: Tensor, place: Tensor) -> Tensor:
         z, seen, place.flatten(), edge * dim, edge.repeat_interleave(dim), 0
     )
     return dots.view(num_edges, dim)
-
-
-def _sum_by(index: Tensor, values: Tensor, size: int) -> Tensor:
-    """The sum of the rows of `values` that have the same `index`, in the order of the rows."""
-    ordered, order = index.sort(stable=True)
-    first = torch.searchsorted(ordered, torch.arange(size, device=index.device))
-    return embedding_bag(order, values, first, mode="sum")
 
 
 def _split(plan: ProductPlan, slot: str, values: Tensor) -> list[Tensor]:
@@ -165,6 +158,9 @@ def _blocks(plan: ProductPlan, receiver: Tensor, num_receivers: int) -> Iterator
     """Ranges of receivers with the ranges of their edges; receivers without any edge may be left out."""
     width = sum(path.ir_in.dim * path.mul for path in plan.paths)
     length = max(1, _BLOCK // max(1, width))
+    if 0 < len(receiver) <= length:
+        yield slice(0, num_receivers), slice(0, len(receiver))
+        return
     starts = [0, *receiver[length::length].unique_consecutive().tolist(), num_receivers]
     firsts = torch.searchsorted(receiver, torch.tensor(starts, device=receiver.device)).tolist()
     for nodes, edges in zip(pairwise(starts), pairwise(firsts), strict=True):

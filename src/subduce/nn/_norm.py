@@ -27,7 +27,7 @@ class EquivariantNorm(nn.Module):
         self,
         irreps: Irreps | str,
         *,
-        kind: NormKind = "rms",
+        kind: str = "rms",
         eps: float = 1e-5,
         dtype: torch.dtype | None = None,
     ) -> None:

@@ -111,8 +111,11 @@ def _climb(l: int, normalization: str, dtype: torch.dtype, device: torch.device)
     return (up.flatten(0, 1).mT * size).to(dtype=dtype, device=device).contiguous()
 
 
-@torch.compiler.assume_constant_result
 def _climb_terms(l: int, normalization: str) -> tuple[tuple[tuple[int, float], ...], ...]:
     """For each component of degree l + 1, the products it is made of and their coefficients."""
     rows = _climb(l, normalization, torch.float64, torch.device("cpu")).tolist()
     return tuple(tuple((i, a) for i, a in enumerate(row) if a) for row in rows)
+
+
+# What torch.compiler.assume_constant_result sets; calling it would import all of Dynamo, for seconds.
+_climb_terms._dynamo_marked_constant = True  # type: ignore[attr-defined]

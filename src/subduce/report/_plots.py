@@ -11,7 +11,7 @@ from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
 from ._units import quantity, scale
 
@@ -83,9 +83,9 @@ def parity(target: str, unit: str, reference: Sequence[float], predicted: Sequen
             factor * x, factor * y, s=size, color=COLOURS[kind], alpha=0.55, linewidths=0, rasterized=len(x) > 400
         )
         axes.set(xlim=ends, ylim=ends, xlabel=f"reference ({shown})", ylabel=f"predicted ({shown})", aspect="equal")
-        error = quantity(float(np.abs(x - y).mean()), unit)
-        per = " per atom, about the mean" if target.startswith("per_atom") else ""
-        return Plot(_svg(figure), f"{name.capitalize()}{per}: mean absolute error {error}")
+        error = quantity(float(np.abs(x - y).mean()), unit) if len(x) else "–"
+        per = " per atom about its mean" if target.startswith("per_atom") else ""
+        return Plot(_svg(figure), f"{name.capitalize()}{per}: MAE {error}")
 
 
 def lines(
@@ -107,6 +107,8 @@ def lines(
             _log_axis(axes)
         axes.set(xlabel=x, ylabel=y)
         axes.margins(x=0.01)
+        if x in ("epoch", "step"):
+            axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=7))
         if len(curves) > 1:
             axes.legend(loc="best", handlelength=1.4)
         return Plot(_svg(figure), caption)

@@ -68,13 +68,13 @@ def _train(results: Results) -> dict[str, Any]:
         ("epochs", plain(len(history) or results.get("epochs"))),
         ("best validation loss", plain(results.get("best_val_loss"))),
         ("parameters", plain(results.get("num_parameters"))),
-        ("structures: train, val, test", " · ".join(plain(results.get(f"n_{n}")) for n in ("train", "val", "test"))),
+        ("train · val · test", " · ".join(plain(results.get(f"n_{n}")) for n in ("train", "val", "test"))),
     ]
     part = "test" if results.get("test") else "validation"
     evaluation = results.get(part) or {}
     return {
         "title": "Training",
-        "facts": [*_present(facts), *_errors(evaluation)],
+        "facts": [*((f"{name}, {part}", text) for name, text in _errors(evaluation)), *_present(facts)],
         "plots": [*_learning_curves(history), *_parity_plots(evaluation), *_species_bars(evaluation)],
     }
 
@@ -117,7 +117,7 @@ def _evaluate(results: Results) -> dict[str, Any]:
 
 def _errors(results: Results) -> list[tuple[str, str]]:
     return [
-        (f"{_name(target)}, MAE", quantity(results[f"{target}_mae"], UNITS[target]))
+        (f"{_name(target)} MAE", quantity(results[f"{target}_mae"], UNITS[target]))
         for target in TARGETS
         if results.get(f"{target}_mae") is not None
     ]

@@ -77,8 +77,7 @@ def open_parts(config: DataConfig, cutoff: float, workers: int, seed: int, group
     if config.cache is not None and group.first:
         group.wait()
     assert whole is not None
-    train, shares = _shared_out(whole, config, seed)
-    parts = Parts(train, val if val is not None else shares[0], test if test is not None else shares[1])
+    parts = _shared_out(whole, val, test, config, seed)
     lonely = int(parts.train.num_lonely.sum())
     if lonely:
         warnings.warn(
@@ -126,9 +125,9 @@ def _open(paths: Paths, config: DataConfig, cutoff: float, workers: int) -> Grap
 
 
 def _shared_out(
-    whole: GraphDataset, config: DataConfig, seed: int
-) -> tuple[GraphDataset, tuple[GraphDataset | None, GraphDataset | None]]:
-    """The training part and the shares of validation and test; single atoms always stay in training."""
+    whole: GraphDataset, val: GraphDataset | None, test: GraphDataset | None, config: DataConfig, seed: int
+) -> Parts:
+    """The parts, with shares of the whole where there is no file; single atoms always stay in training."""
     kinds = np.array(whole.config_types)
     alone = (kinds == _ISOLATED) & (whole.num_atoms == 1)
     single, rest = np.flatnonzero(alone), np.flatnonzero(~alone)
@@ -139,12 +138,13 @@ def _shared_out(
             f"{_paths(config.train)[0]}: {len(rest)} structures cannot be split into {sizes[0]} for validation, "
             f"{sizes[1]} for test and at least one to learn from; give more, or smaller data.val and data.test"
         )
-    if sum(sizes) == 0:
-        return whole, (None, None)
-    parts = split(whole.subset(rest), (left, *sizes), how=config.split, seed=seed)
-    train, *others = (rest[part] for part in parts)
-    shares = [whole.subset(part) if len(part) else None for part in others]
-    return whole.subset(np.sort(np.concatenate([train, single]))), (shares[0], shares[1])
+    shares = split(whole.subset(rest), (left, *sizes), how=config.split, seed=seed)
+    for_train, for_val, for_test = (rest[share] for share in shares)
+    return Parts(
+        whole.subset(np.sort(np.concatenate([for_train, single]))),
+        whole.subset(for_val) if val is None else val,
+        whole.subset(for_test) if test is None and len(for_test) else test,
+    )
 
 
 def _size(share: float | int | Paths | None, count: int) -> int:

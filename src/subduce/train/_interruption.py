@@ -2,7 +2,7 @@
 
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
 
@@ -14,18 +14,21 @@ class Interrupted(KeyboardInterrupt):
 
 
 class NonFiniteLoss(RuntimeError):
-    """The loss or its gradient was not a finite number; the state before is saved.
+    """The loss or its gradient was not a finite number; the last state that was saved is whole.
 
-    `epoch` and `batch` are counted from 1; `structures` are rows of the data set.
+    `epoch` and `batch` are counted from 1; `structures` are rows of the training data from 0, and
+    empty where it was the validation data that gave no number.
     """
 
-    def __init__(self, what: str, epoch: int, batch: int, structures: list[int]) -> None:
+    def __init__(self, what: str, epoch: int, batch: int, structures: Sequence[int] = ()) -> None:
         listed = ", ".join(map(str, structures[:10])) + (", …" if len(structures) > 10 else "")
+        place = f", batch {batch}, structures {listed} of the training data (counted from 0)" if structures else ""
+        look = "look at these structures, or " if structures else ""
         super().__init__(
-            f"the {what} is not finite in epoch {epoch}, batch {batch}, structures {listed} of the training data "
-            "(rows counted from 0); the state before is kept; look at these structures, or lower train.learning_rate"
+            f"the {what} is not finite in epoch {epoch}{place}; the last state that was saved is whole; "
+            f"{look}lower train.learning_rate"
         )
-        self.epoch, self.batch, self.structures = epoch, batch, structures
+        self.epoch, self.batch, self.structures = epoch, batch, list(structures)
 
 
 class Interruption:

@@ -3,7 +3,8 @@
 import csv
 import io
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
 
@@ -58,7 +59,8 @@ class Journal:
         self._columns += list(in_milli(dict.fromkeys(_ERRORS, 0.0)))
         history = list(history)
         if self._table is not None:
-            _explained(lambda: write_whole(self._table, self._text(history, header=True)), self._table)
+            with _explained(self._table):
+                write_whole(self._table, self._text(history, header=True))
         self._curves = None
         if config.tensorboard and SummaryWriter is not None and folder and talks:
             self._curves = SummaryWriter(str(folder / "tensorboard"), purge_step=len(history) + 1)
@@ -97,7 +99,8 @@ class Journal:
     def epoch(self, row: Mapping[str, Any]) -> None:
         """The row of an epoch."""
         if self._table is not None:
-            _explained(lambda: self._append(row), self._table)
+            with _explained(self._table), self._table.open("a", newline="") as file:
+                file.write(self._text([row], header=False))
         if self._bar is not None:
             errors = {name: f"{1000 * row[key]:.3g}" for key, name in _SHOWN.items() if key in row}
             self._bar.set_postfix_str(", ".join(f"{name} {error} meV" for name, error in errors.items()))
@@ -106,10 +109,6 @@ class Journal:
                 if isinstance(value, float):
                     self._curves.add_scalar(key, value, row["epoch"])
             self._curves.flush()
-
-    def _append(self, row: Mapping[str, Any]) -> None:
-        with self._table.open("a", newline="") as file:  # type: ignore[union-attr]
-            file.write(self._text([row], header=False))
 
     def _text(self, rows: Iterable[Mapping[str, Any]], *, header: bool) -> str:
         text = io.StringIO(newline="")
@@ -121,9 +120,10 @@ class Journal:
         return text.getvalue()
 
 
-def _explained(write: Any, path: Path | None) -> None:
+@contextmanager
+def _explained(path: Path) -> Iterator[None]:
     try:
-        write()
+        yield
     except OSError as error:
         raise InputError(
             f"{path}: cannot be written ({error.strerror or error}); the last state that was saved is whole; "

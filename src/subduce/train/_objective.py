@@ -12,7 +12,7 @@ from torch.nn.functional import huber_loss
 
 from ..config import Config, InputError
 from ..data import Batch
-from ..evaluation import compare
+from ..evaluation import predicted, reference
 from ..models import Prediction
 
 Kind = Literal["mse", "mae", "huber"]
@@ -111,17 +111,11 @@ class Objective:
 
     def counts(self, batch: Batch) -> Float[Tensor, "terms bins"]:
         """How many labelled components each term has, by bin."""
-        labels, graph = batch.labels, batch.graph
-        blank = Prediction(labels.energy, labels.energy, labels.forces, labels.stress)
-        ones = [self._by_row(term, blank, batch)[1] for term in self.terms]
-        return torch.stack(
-            [_binned(term, count, graph.atomic_numbers) for term, count in zip(self.terms, ones, strict=True)]
-        )
+        return torch.stack([_binned(term, _known(term, batch)[1], batch) for term in self.terms])
 
     def sums(self, prediction: Prediction, batch: Batch) -> Float[Tensor, "terms bins"]:
         """Weighted sums of errors, by term and bin."""
-        numbers = batch.graph.atomic_numbers
-        return torch.stack([_binned(term, self._by_row(term, prediction, batch)[0], numbers) for term in self.terms])
+        return torch.stack([_binned(term, self._errors(term, prediction, batch), batch) for term in self.terms])
 
     def means(self, sums: Float[Tensor, "terms bins"], counts: Float[Tensor, "terms bins"]) -> Float[Tensor, " terms"]:
         """The mean error of each term, without its weight; 0 where there is no label."""
@@ -133,30 +127,31 @@ class Objective:
         """The loss. It is linear in `sums`: parts with the counts of the whole add up to the whole."""
         return (self.means(sums, counts) * sums.new_tensor([term.weight for term in self.terms])).sum()
 
-    def _by_row(self, term: Term, prediction: Prediction, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Errors and counts of each structure, or of each atom for forces."""
-        graph, labels = batch.graph, batch.labels
-        weight = {
-            "energy": labels.energy_weight,
-            "forces": labels.forces_weight[graph.structure],
-            "stress": labels.stress_weight,
-        }[_label(term.name)]
-        pair = compare(term.name, prediction, batch)
-        if pair is None:  # no structure of this batch has the label
-            return torch.zeros_like(weight), torch.zeros_like(weight)
-        predicted, reference, known = pair
-        shaped = weight.reshape(-1, *(1,) * (known.dim() - 1))
-        known = known & (shaped > 0)
+    def _errors(self, term: Term, prediction: Prediction, batch: Batch) -> Tensor:
+        """Weighted errors of each component, one row a structure, or an atom for forces."""
+        labels, known, weight = _known(term, batch)
+        values = predicted(term.name, prediction, batch)
+        if values is None:  # not asked for, since no structure of this batch has the label
+            return torch.zeros_like(labels)
         # What is left out must be cut before its error is taken: 0 times an infinite slope is no number.
-        error = term.error(torch.where(known, predicted - reference, 0.0)) * shaped
-        rows = len(weight)
-        return error.reshape(rows, -1).sum(-1), known.reshape(rows, -1).sum(-1).to(error.dtype)
+        return term.error(torch.where(known, values - labels, 0.0)) * weight
 
 
 def _label(name: str) -> str:
     return "energy" if name.endswith("energy") else name
 
 
-def _binned(term: Term, rows: Float[Tensor, " rows"], numbers: Tensor) -> Float[Tensor, " bins"]:
-    place = numbers if term.balance_species else torch.zeros(len(rows), dtype=torch.int64, device=rows.device)
+def _known(term: Term, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
+    """The labels of a term, which of them count, and their weights."""
+    labels, known = reference(term.name, batch)
+    weight = getattr(batch.labels, f"{_label(term.name)}_weight")
+    weight = weight[batch.graph.structure] if term.name == "forces" else weight
+    weight = weight.reshape(-1, *(1,) * (known.dim() - 1))
+    return labels, known & (weight > 0), weight
+
+
+def _binned(term: Term, values: Tensor, batch: Batch) -> Float[Tensor, " bins"]:
+    """Sums over components, and over the rows of each bin."""
+    rows = values.reshape(len(values), -1).sum(-1, dtype=torch.float64)
+    place = batch.graph.atomic_numbers if term.balance_species else torch.zeros_like(rows, dtype=torch.int64)
     return rows.new_zeros(BINS).index_add(0, place, rows)

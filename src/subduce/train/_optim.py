@@ -83,7 +83,7 @@ class Schedule:
     @property
     def exhausted(self) -> bool:
         """Whether a plateau has brought the rate below the smallest one worth a step."""
-        return self.config.learning_rate * self.factor < self.config.min_learning_rate
+        return self.factor < 1.0 and self.config.learning_rate * self.factor < self.config.min_learning_rate
 
     def state(self) -> dict[str, Any]:
         """All that changes, as JSON."""

@@ -33,9 +33,9 @@ class RunConfig(Config):
     """
 
     data: DataConfig
-    model: PotentialConfig = Field(default_factory=PotentialConfig)
-    loss: LossConfig = Field(default_factory=LossConfig)
-    train: TrainConfig = Field(default_factory=TrainConfig)
+    model: PotentialConfig = PotentialConfig.model_validate({})
+    loss: LossConfig = LossConfig.model_validate({})
+    train: TrainConfig = TrainConfig.model_validate({})
     seed: int = Field(0, ge=0)
     device: str = "auto"
 
@@ -89,12 +89,10 @@ def train(
             on_epoch=on_epoch,
             on_best=lambda: save(model, folder / "model.safetensors", provenance=provenance),
         )
-        model.eval()
-        results = _results(result, model, parts, facts)
-        if group.first:
-            save(model, folder / "model.safetensors", provenance={**provenance, "fit": _summary(result)})
-            results |= _judged(model, parts)
-        group.wait()
+    results = _results(result, model, parts, facts)
+    if group.first:
+        save(model.eval(), folder / "model.safetensors", provenance={**provenance, "fit": _summary(result)})
+        results |= _judged(model, parts)
     return Record("train", inputs, config.model_dump(mode="json"), results, time.monotonic() - began)
 
 

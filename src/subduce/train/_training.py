@@ -108,7 +108,7 @@ class Training:
         if not counts.any():
             raise InputError("the validation data have none of the labels that the loss needs; give others as data.val")
         if not math.isfinite(loss):
-            raise NonFiniteLoss("loss of the validation data", progress.epoch + 1, progress.batches, [])
+            raise NonFiniteLoss("loss of the validation data", progress.epoch + 1, progress.batches)
         better = progress.best_loss is None or loss < progress.best_loss
         if better:
             progress.best_loss, progress.best_epoch = loss, progress.epoch + 1

@@ -8,11 +8,11 @@ import torch
 from safetensors.torch import load_file
 
 from subduce.config import InputError
-from subduce.data import Batch, Labels
+from subduce.data import Batch
 from subduce.train import Interrupted, Loader, Loaders, NonFiniteLoss, _state, fit
 from subduce.train._fit import FitResult
 from subduce.train._training import Training
-from tests.training import PairNetwork, Structures, dataset, loaders, objective, settings
+from tests.training import PairNetwork, Structures, dataset, loaders, objective, settings, without
 
 
 def run(folder=None, *, model=None, data=None, resume=False, **changes) -> FitResult:
@@ -221,13 +221,8 @@ def test_matrix_precision_is_set_inside_and_put_back(monkeypatch):
 def test_what_cannot_be_trained_is_refused():
     with pytest.raises(TypeError, match=r"torch\.nn\.Module"):
         run(model=lambda graph: graph.positions[:, 0])
+    bare = [without(batch, energy=True, forces=True, stress=True) for batch in dataset(2).batches]
     with pytest.raises(InputError, match="none of the labels"):
-        bare = [Batch(b.graph, _nothing(b.labels)) for b in dataset(2).batches]
         run(data=Loaders(loaders().training, Loader(Structures(bare), batch_size=2)))
     with pytest.raises(ValueError, match="empty"):
         Loader(Structures([]), batch_size=1)
-
-
-def _nothing(labels: Labels) -> Labels:
-    names = ("energy", "forces", "stress")
-    return labels.replace(**{name: torch.full_like(getattr(labels, name), torch.nan) for name in names})
