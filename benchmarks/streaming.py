@@ -1,4 +1,4 @@
-"""Does a set larger than memory stay out of memory? Structures indexed, packed and streamed, and the peak of RSS.
+"""Does a set larger than memory stay out of it? Structures indexed, packed and streamed, and the peak of memory.
 
     python benchmarks/streaming.py
 

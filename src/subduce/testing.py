@@ -5,6 +5,8 @@ largest error and where it is.
 """
 
 from collections.abc import Callable, Mapping
+from functools import partial
+from itertools import product
 from types import MappingProxyType
 
 import torch
@@ -157,7 +159,7 @@ def _two_derivatives(run: Callable[..., Tensor], tensors: list[Tensor], graph: t
     leaves = [tensor.detach().clone().requires_grad_(True) for tensor in tensors]
     value = run(*leaves, *graph)
     first = torch.autograd.grad((value * value.detach().cos()).sum(), leaves, create_graph=True)
-    second = torch.autograd.grad(sum((slope**2).sum() for slope in first), leaves)
+    second = torch.autograd.grad(torch.stack([(slope**2).sum() for slope in first]).sum(), leaves)
     return [value.detach(), *(slope.detach() for slope in first), *second]
 
 

@@ -9,13 +9,14 @@ from .train import describe, epoch_lines
 
 SETTINGS = {
     "model": {"r_max": 4.0, "num_layers": 2, "l_max": 1, "num_features": 16},
-    "train": {"max_epochs": 60, "max_seconds": 180, "learning_rate": 0.01, "schedule": "cosine"},
+    "train": {"max_epochs": 100, "max_seconds": 180, "learning_rate": 0.01, "schedule": "cosine"},
 }
 STEPS = 1000
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What the verb takes."""
+    parser.set_defaults(threads=1)  # more only get in each other's way on so small a potential
     add_output(parser, "demo", "folder of the model, the trajectory and report.html")
     add_seed(parser)
     add_device(parser)

@@ -43,7 +43,7 @@ def run(options: argparse.Namespace) -> Any:
     settings |= {"stop_when_apart": not options.let_go, "seed": options.seed or 0}
     config = build(MDConfig, settings, source="subduce md")
     folder = options.output or (None if options.trajectory else Path("md"))
-    trajectory = options.trajectory or folder / "trajectory.extxyz"
+    trajectory = options.trajectory or (folder or Path("md")) / "trajectory.extxyz"
     if not options.restart:
         refuse_to_overwrite(trajectory, options.overwrite, "--restart to go on or --overwrite to begin anew")
     atoms = read_structure(options.structure, options.index)

@@ -44,7 +44,7 @@ def run(options: argparse.Namespace) -> Any:
 def describe(results: Any) -> str:
     """How long, and the errors on what was held back."""
     part = "test" if "test" in results else "validation"
-    ending = f"{results['epochs']} epochs, best after {results['best_epoch']} (ended: {results['ended']})"
+    ending = f"{results['epochs']} epochs, {results['steps']} steps (ended by {results['ended']})"
     return f"{ending}\nerrors on the {part} part:\n{metrics_table(results[part])}"
 
 

@@ -37,8 +37,8 @@ def statistics(dataset: GraphDataset) -> Statistics:
 
     Shifts minimise the squared error of the energy per atom. Single atoms marked
     `config_type=IsolatedAtom` fix the shift of their element and are left out of everything else.
-    Where the compositions cannot tell elements apart, the shifts of smallest norm are
-    taken, and `undetermined` says so. Quantities without any label are NaN.
+    Where the compositions cannot tell elements apart, the shifts are as equal as the energies allow,
+    and `undetermined` says so. Quantities without any label are NaN.
     """
     running, isolated = StatisticsPass(), np.array([name == ISOLATED_ATOM for name in dataset.config_types])
     num_edges, single = dataset.num_edges, dataset.num_atoms == 1
@@ -136,7 +136,11 @@ class StatisticsPass:
         if len(free):
             left, values, right = np.linalg.svd(matrix, full_matrices=False)
             rank = int((values > _RANK_TOLERANCE * values.max(initial=0.0)).sum())
-            shifts[~fixed] = right[:rank].T @ ((left[:, :rank].T @ target) / values[:rank])
+            # One energy for every atom first, then the smallest deviations from it.
+            alike = matrix.sum(axis=1)
+            common = alike @ target / (alike @ alike)
+            deviations = right[:rank].T @ ((left[:, :rank].T @ (target - common * alike)) / values[:rank])
+            shifts[~fixed] = common + deviations
             open_text = _undetermined(free, right[:rank])
         rest = self._factor[:, -1] - self._factor[:, elements] @ shifts
         return shifts, float(np.linalg.norm(rest) / self._energies**0.5), rank, open_text
@@ -151,7 +155,7 @@ def _undetermined(elements: np.ndarray, known: np.ndarray) -> str:
     independent = "one composition alone" if len(known) == 1 else f"only {len(known)} independent compositions"
     return (
         f"{independent} for {len(elements)} elements: the energies of {_list(loose)} cannot be told apart; "
-        "the shifts of smallest norm were taken. Add isolated atoms or other compositions before comparing them"
+        "shifts as equal as can be were taken. Add isolated atoms or other compositions before comparing them"
     )
 
 

@@ -1,7 +1,7 @@
 """`Structure`: atoms and what is known about them, in eV and Å, whatever file or program they came from."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
@@ -90,7 +90,8 @@ class LabelKeys:
 
     def used(self, frame: "Frame") -> dict[str, str]:
         """For each label that a frame has, the name it goes by."""
-        found = {one.name: _first(frame.values, getattr(self, one.name)) for one in fields(self)}
+        named = {"energy": self.energy, "forces": self.forces, "stress": self.stress}
+        found = {label: _first(frame.values, names) for label, names in named.items()}
         return {label: name for label, name in found.items() if name is not None}
 
 
@@ -255,5 +256,5 @@ def _scalar(values: Mapping[str, Any], names: tuple[str, ...]) -> float:
     return 0.0
 
 
-def _first(values: Mapping[str, Any], names: tuple[str, ...]) -> str | None:
+def _first(values: Mapping[str, Any], names: Iterable[str]) -> str | None:
     return next((name for name in names if values.get(name) is not None), None)

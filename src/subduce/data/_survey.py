@@ -17,7 +17,7 @@ from ._suspect import bond_ratio, energy_unit
 _KEPT, _KEPT_EACH, _KEPT_ATOMS = 800, 60, 300  # structures kept to compare: in all, of one kind, and atoms in each
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Row:
     """What is remembered of one structure."""
 

@@ -66,15 +66,16 @@ class Calculator(ASECalculator):
     ) -> None:
         """Compute `properties` of `atoms` into `results`, as ASE asks."""
         super().calculate(atoms, properties, system_changes)
+        atoms = atoms if atoms is not None else self.get_atoms()
         wanted = set(properties) | self._asked
         if system_changes:
             self._asked = set(properties)
-        prediction = self.predict(self.graph(self.atoms), wanted)
+        prediction = self.predict(self.graph(atoms), wanted)
         energy = prediction.energy.item()
         self.results = {"energy": energy, "free_energy": energy, "energies": prediction.energies.cpu().numpy()}
         if prediction.forces is not None:
             self.results["forces"] = prediction.forces.cpu().numpy()
-        if prediction.stress is not None and self.atoms.pbc.all():
+        if prediction.stress is not None and atoms.pbc.all():
             self.results["stress"] = full_3x3_to_voigt_6_stress(prediction.stress[0].cpu().numpy())
 
     def graph(self, atoms: ase.Atoms) -> Graph:

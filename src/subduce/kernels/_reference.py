@@ -107,7 +107,7 @@ def _add(term: _EdgeTerm, wanted: str, block: _Block) -> None:
     if wanted == "g":
         return
 
-    seen = y.new_empty(num_nodes, term.dim, sum(term.columns))
+    seen = y.new_empty(num_nodes, term.dim, sum(term.columns))  # G
     for _, path, coupling, part in term.split(seen):
         g = block.given["g"][path.term_out][..., path.channels]
         part.copy_((coupling.mT @ g).view_as(part))
@@ -116,12 +116,16 @@ def _add(term: _EdgeTerm, wanted: str, block: _Block) -> None:
     if "y" in wanted:
         block.results["y"][term.place].copy_(_dots(z, seen, place))
     if "x" in wanted or "w" in wanted:
-        dz = embedding_bag(place, seen, mode="sum", per_sample_weights=y)
+        dz = embedding_bag(place, seen, mode="sum", per_sample_weights=y)  # ∂T/∂z
         for p, path, _, part in term.split(dz):
             if "x" in wanted:
                 block.results["x"][path.term_in].addcmul_(part, w[p])
             if "w" in wanted:
-                torch.sum(part.mul_(x[path.term_in]), dim=1, keepdim=True, out=block.results["w"][p])
+                into = block.results["w"][p]
+                if path.ir_in.dim == 1:  # no sum to take: half the time
+                    torch.mul(part, x[path.term_in], out=into)
+                else:
+                    torch.sum(part.mul_(x[path.term_in]), dim=1, keepdim=True, out=into)
 
 
 def _sum_neighbours(y: Tensor, z: Tensor, first: Tensor) -> Tensor:
@@ -137,9 +141,8 @@ def _dots(z: Tensor, seen: Tensor, place: Tensor) -> Tensor:
     """The products z[e] · seen[place[e, n]]: torch's derivative of an `embedding_bag` by its coefficients."""
     num_edges, dim = place.shape
     edge = torch.arange(num_edges, device=z.device)
-    dots = torch.ops.aten._embedding_bag_per_sample_weights_backward(
-        z, seen, place.flatten(), edge * dim, edge.repeat_interleave(dim), 0
-    )
+    bag = edge.repeat_interleave(dim)
+    dots = torch.ops.aten._embedding_bag_per_sample_weights_backward(z, seen, place.flatten(), edge * dim, bag, 0)
     return dots.view(num_edges, dim)
 
 

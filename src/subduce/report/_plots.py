@@ -24,7 +24,7 @@ COLOURS = {
     "other": "#6d5a8c",
     "background": "#8b95a1",
 }
-_STYLE: dict[str, Any] = {
+_STYLE: Any = {
     "svg.fonttype": "none",
     "svg.hashsalt": "subduce",
     "font.family": "sans-serif",
@@ -136,10 +136,11 @@ def _figure(size: tuple[float, float]) -> tuple[Figure, Axes]:
 
 
 def _log_axis(axes: Axes) -> None:
-    """A logarithmic axis with plain numbers at 1, 2 and 5."""
+    """A logarithmic axis with plain numbers, as many as its range needs."""
     axes.set_yscale("log")
     low, high = axes.get_ylim()
-    steps = (1, 2, 5) if high / low < 200 else (1,)
+    span = high / low
+    steps = (1, 1.5, 2, 3, 5, 7) if span < 8 else (1, 2, 5) if span < 200 else (1,)
     axes.yaxis.set_major_locator(LogLocator(subs=steps))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axes.yaxis.set_minor_locator(NullLocator())

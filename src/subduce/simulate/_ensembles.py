@@ -5,7 +5,7 @@ has fewer degrees of freedom than three an atom. Temperatures and thermostats he
 left: for nine atoms the difference is a fifth.
 """
 
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from ase import Atoms, units
@@ -76,7 +76,7 @@ def integrator(atoms: Atoms, config: MDConfig, step: int) -> MolecularDynamics:
         noise = np.random.default_rng([config.seed, step])  # a restart draws other noise than the run before it
         friction = config.friction / units.fs
         return Langevin(atoms, timestep, temperature_K=config.temperature, friction=friction, fixcm=False, rng=noise)
-    bath = {
+    bath: dict[str, Any] = {
         "temperature_K": config.temperature,
         "tdamp": (config.thermostat_time or 100 * config.timestep) * units.fs,
     }
@@ -87,7 +87,7 @@ def integrator(atoms: Atoms, config: MDConfig, step: int) -> MolecularDynamics:
         pressure_time = (config.barostat_time or 1000 * config.timestep) * units.fs
         dynamics = barostat(atoms, timestep, pressure_au=config.pressure * GPA, pdamp=pressure_time, **bath)
     # ASE's chain thermostats three degrees of freedom an atom, though the drift is zero and stays so.
-    dynamics._thermostat._num_atoms_global = degrees_of_freedom(atoms, config.ensemble) / 3
+    dynamics._thermostat._num_atoms_global = degrees_of_freedom(atoms, config.ensemble) / 3  # type: ignore
     return dynamics
 
 

@@ -100,7 +100,7 @@ class _Run:
         clock = time.perf_counter()
         while trouble is None and self.step < self.config.steps:
             try:
-                dynamics.step()
+                dynamics.step()  # type: ignore[attr-defined]
             except InputError as error:  # atoms so far gone that there is no graph of them
                 return str(error)
             self.step += 1
@@ -124,7 +124,7 @@ class _Run:
         conserved = potential + kinetic
         if self.config.ensemble in ("nose-hoover", "npt"):
             conserved = dynamics.get_conserved_energy()  # type: ignore[attr-defined]
-        self._rows.append((potential, kinetic, conserved, self.atoms.cell.volume))
+        self._rows.append((potential, float(kinetic), conserved, float(self.atoms.cell.volume)))
         return watch.motion(potential, forces, temperature(self.atoms, self.config.ensemble))
 
     def _frame(self) -> None:

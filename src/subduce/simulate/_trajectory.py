@@ -6,7 +6,7 @@ continues from the last frame has the same positions and momenta to the last bit
 
 import os
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import ase.io
 import numpy as np
@@ -35,7 +35,7 @@ class FrameWriter:
         """One frame, on disk before this returns."""
         frame = _snapshot(atoms, step=step, time_fs=time_fs)
         if self._binary is not None:
-            self._binary.write(frame)
+            self._binary.write(frame)  # type: ignore[union-attr]
         elif self._text is not None:
             self._text.write(_extxyz(frame))
             self._text.flush()
@@ -69,7 +69,7 @@ def last_frame(path: Path) -> tuple[Atoms, int]:
     if path.suffix != ".traj":
         _cut_torn_frame(path)
     try:
-        atoms = TrajectoryReader(str(path))[-1] if path.suffix == ".traj" else ase.io.read(path, -1, format="extxyz")
+        atoms: Any = TrajectoryReader(str(path))[-1] if path.suffix == ".traj" else ase.io.read(path, format="extxyz")
         step = int(atoms.info["step"])
     except Exception as error:  # ASE's readers fail in many ways
         raise InputError(f"{path}: no whole frame with a step count to continue from ({error})") from None
@@ -83,13 +83,15 @@ def _snapshot(atoms: Atoms, **info: float) -> Atoms:
     frame = atoms.copy()
     frame.set_constraint()
     frame.info = info
-    results = {name: value for name, value in atoms.calc.results.items() if name in ("energy", "forces", "stress")}
+    said: Any = atoms.calc
+    results = {name: said.results[name] for name in ("energy", "forces", "stress") if name in said.results}
     frame.calc = SinglePointCalculator(frame, **results)
     return frame
 
 
 def _extxyz(frame: Atoms) -> str:
-    results = frame.calc.results
+    said: Any = frame.calc
+    results = said.results
     columns = {"pos": frame.positions}
     columns |= {name: frame.arrays[name] for name in ("momenta", "masses") if frame.has(name)}
     columns["forces"] = results["forces"]

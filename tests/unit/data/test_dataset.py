@@ -134,6 +134,13 @@ def test_a_loader_yields_every_structure_once(structures):
     assert len(batches) == len(sampler)
 
 
+def test_an_empty_share_is_an_empty_batch(structures):
+    dataset = GraphDataset(structures[:3], CUTOFF)
+    sampler = EdgeBudgetSampler(dataset.num_edges, batch_size=1, rank=1, world=2)
+    batches = list(DataLoader(dataset, batch_sampler=sampler, collate_fn=Batch.collate))
+    assert [batch.graph.num_structures for batch in batches] == [0, 0, 0]
+
+
 def test_missing_labels(structures):
     dataset = GraphDataset(structures, CUTOFF)
     assert dataset.missing("stress").tolist() == [31]
