@@ -22,6 +22,7 @@ class Block(nn.Module):
         self.after = Linear(self.gate.irreps_out, irreps, **settings)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Features of the same irreps."""
         return x + self.after(self.gate(self.before(self.norm(x))))
 
 

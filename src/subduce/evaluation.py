@@ -12,9 +12,8 @@ from ase.data import chemical_symbols
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from .config import InputError
 from .data import Batch, EdgeBudgetSampler, Graph, GraphDataset, open_structures
-from .models import EnergyModel, Prediction, energies_only, forces_and_stress, load, resolve_device
+from .models import EnergyModel, Prediction, check_elements, energies_only, forces_and_stress, load, resolve_device
 from .o3 import random_rotations
 from .records import Record, fingerprint
 
@@ -307,10 +306,6 @@ def _opened(data: Dataset | str | Path, model: EnergyModel) -> Dataset:
     if not isinstance(data, str | Path):
         return data
     dataset = GraphDataset(open_structures(data), model.cutoff)
-    for row in range(len(dataset)) if model.elements else ():
-        for number in sorted(set(dataset.atomic_numbers(row).tolist()) - set(model.elements)):
-            raise InputError(
-                f"{dataset.source(row)}: contains {chemical_symbols[number]}, which the model has never seen; "
-                f"it knows {', '.join(chemical_symbols[known] for known in model.elements)}"
-            )
+    for row in range(len(dataset)):
+        check_elements(model, dataset.atomic_numbers(row).tolist(), source=dataset.source(row))
     return dataset

@@ -6,10 +6,11 @@ import json
 import math
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Self
+from typing import IO, Any, Self
 
 from .config import InputError
 
@@ -67,16 +68,23 @@ def fingerprint(path: str | Path) -> str:
 
 
 def write_whole(path: str | Path, content: str | bytes) -> None:
-    """Write a file so that a reader finds the old one or the whole new one, never a part.
+    """Write a file so that a reader finds the old one or the whole new one, never a part."""
+    with appearing_whole(path) as stream:
+        stream.write(content.encode() if isinstance(content, str) else content)
 
-    An interruption or a full disk leaves the old file as it was.
+
+@contextmanager
+def appearing_whole(path: str | Path) -> Iterator[IO[bytes]]:
+    """A stream to a file that takes its name when everything is written and on disk.
+
+    An interruption or a full disk leaves what stood there before as it was.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(handle, "wb") as stream:
-            stream.write(content.encode() if isinstance(content, str) else content)
+            yield stream
             stream.flush()
             os.fsync(stream.fileno())
         umask = os.umask(0)

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from ase import Atoms
 
 from subduce.data import graph_from_structure, structure_from_atoms
 from subduce.models import Potential, PotentialConfig, forces_and_stress
 from subduce.o3 import CartesianTensor, clebsch_gordan, spherical_harmonics
-from ase import Atoms
 
 FILE = Path(__file__).with_name("numbers.json")
 CONFIGS = {

@@ -1,23 +1,19 @@
 """Predictions beside the structures of a file."""
 
-import os
-import tempfile
+import io
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
 
 import ase
 import ase.io
 import numpy as np
 import torch
-from ase.data import chemical_symbols
 
 from ..config import InputError
 from ..data import Batch, Structure, atoms_from_structure, graph_from_structure, open_structures
-from ..models import EnergyModel, forces_and_stress, load, resolve_device
-from ..records import Record, fingerprint
+from ..models import EnergyModel, check_elements, forces_and_stress, load, resolve_device
+from ..records import Record, appearing_whole, fingerprint
 
 _SUFFIXES = (".extxyz", ".xyz")
 _MAX_EDGES = 50_000
@@ -50,7 +46,8 @@ def predict(
     structures = open_structures(source)
     images = _images(source, structures)
     done = atoms = 0
-    with _appearing_whole(target) as file:
+    with appearing_whole(target) as stream:
+        file = io.TextIOWrapper(stream, "utf-8", write_through=True)
         for group in _groups(structures, potential, max_edges):
             batch = Batch.collate([one for _, one in group]).to(place)
             for (structure, _), image, (energy, forces, stress) in zip(
@@ -63,6 +60,7 @@ def predict(
                 done, atoms = done + 1, atoms + len(image)
             if progress is not None:
                 progress(done, len(structures))
+        file.detach()  # or it would close the stream when it goes
     results = {"n_structures": done, "n_atoms": atoms, "output": str(target)}
     settings = {"device": str(place), "max_edges": max_edges}
     return Record("predict", inputs, settings, results, time.perf_counter() - started)
@@ -81,7 +79,7 @@ def _groups(
     """Structures in their order, as many at a time as `max_edges` allows."""
     group, edges = [], 0
     for structure in structures:
-        _check_elements(structure, model)
+        check_elements(model, structure.atomic_numbers.tolist(), source=structure.source)
         one = graph_from_structure(structure, model.cutoff)
         if group and edges + one.graph.num_edges > max_edges:
             yield group
@@ -92,14 +90,6 @@ def _groups(
         yield group
 
 
-def _check_elements(structure: Structure, model: EnergyModel) -> None:
-    strange = sorted(set(structure.atomic_numbers.tolist()) - set(model.elements)) if model.elements else []
-    if strange:
-        known = ", ".join(chemical_symbols[number] for number in model.elements)
-        names = ", ".join(chemical_symbols[number] for number in strange)
-        raise InputError(f"{structure.source}: contains {names}, which the model has never seen; it knows {known}")
-
-
 def _answers(model: EnergyModel, batch: Batch) -> Iterator[tuple[float, np.ndarray, np.ndarray]]:
     """Energy, forces and stress of each structure."""
     said = forces_and_stress(model, batch.graph, stress=bool(batch.graph.pbc.all(-1).any()))
@@ -108,20 +98,3 @@ def _answers(model: EnergyModel, batch: Batch) -> Iterator[tuple[float, np.ndarr
     forces = torch.split(said.forces.cpu(), sizes)  # type: ignore[union-attr]
     for energy, part, tensor in zip(said.energy.tolist(), forces, stress.cpu(), strict=True):
         yield energy, part.numpy(), tensor.numpy()
-
-
-@contextmanager
-def _appearing_whole(path: Path) -> Iterator[IO[str]]:
-    """A file to write to that takes its name when all is written."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            yield file
-        umask = os.umask(0)
-        os.umask(umask)
-        os.chmod(name, 0o666 & ~umask)
-        os.replace(name, path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise

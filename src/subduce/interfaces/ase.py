@@ -7,13 +7,21 @@ import ase
 import torch
 from ase.calculators.calculator import Calculator as ASECalculator
 from ase.calculators.calculator import all_changes
-from ase.data import chemical_symbols
 from ase.stress import full_3x3_to_voigt_6_stress
 
 from .. import kernels
 from ..config import InputError
 from ..data import Graph, SkinList
-from ..models import EnergyModel, Potential, Prediction, energies_only, forces_and_stress, load, resolve_device
+from ..models import (
+    EnergyModel,
+    Potential,
+    Prediction,
+    check_elements,
+    energies_only,
+    forces_and_stress,
+    load,
+    resolve_device,
+)
 
 _DERIVATIVES = {"forces", "stress"}
 
@@ -94,14 +102,7 @@ class Calculator(ASECalculator):
         return forces_and_stress(self.model, graph, stress="stress" in properties)
 
     def _check(self, atoms: ase.Atoms) -> None:
-        known = self.model.elements
-        strange = sorted(set(atoms.numbers.tolist()) - set(known)) if known else []
-        if strange:
-            names = ", ".join(chemical_symbols[number] for number in strange)
-            raise InputError(
-                f"{atoms.get_chemical_formula()}: contains {names}, which the model has never seen; "
-                f"it knows {', '.join(chemical_symbols[number] for number in known)}"
-            )
+        check_elements(self.model, atoms.numbers.tolist(), source=atoms.get_chemical_formula())
         ignored = [name for name in ("charge", "spin") if atoms.info.get(name)]
         if ignored and not self._warned:
             self._warned = True

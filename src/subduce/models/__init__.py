@@ -9,6 +9,7 @@ from ._derivatives import hessian_vector_product as hessian_vector_product
 from ._device import resolve_device as resolve_device
 from ._interface import EnergyModel as EnergyModel
 from ._interface import Prediction as Prediction
+from ._interface import check_elements as check_elements
 from ._potential import Potential as Potential
 from ._potential import PotentialConfig as PotentialConfig
 from ._repulsion import ZBL as ZBL

@@ -40,7 +40,7 @@ def save(model: Potential, path: str | os.PathLike[str], *, provenance: Mapping[
         "sha256": _checksum(weights),
         "provenance": dict(provenance or {}),
     }
-    write_whole(path, to_bytes(weights, metadata={"subduce": json.dumps(header, ensure_ascii=False)}))
+    write_whole(Path(path), to_bytes(weights, metadata={"subduce": json.dumps(header, ensure_ascii=False)}))
 
 
 def read_header(path: str | os.PathLike[str]) -> dict[str, Any]:

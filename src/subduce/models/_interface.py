@@ -1,12 +1,15 @@
 """What every model of energies promises, and what is asked of it."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
+from ase.data import chemical_symbols
 from jaxtyping import Float
 from torch import Tensor
 
 from ..axes import AtomEnergies
+from ..config import InputError
 from ..data import Graph
 
 
@@ -34,3 +37,11 @@ class Prediction:
     energies: AtomEnergies  # eV
     forces: Float[Tensor, "atoms 3"] | None  # eV/Å
     stress: Float[Tensor, "structures 3 3"] | None  # eV/Å³, positive in tension
+
+
+def check_elements(model: EnergyModel, atomic_numbers: Iterable[int], *, source: str) -> None:
+    """Raise `InputError` where `source` holds elements that the model was not trained on."""
+    strange = sorted(set(map(int, atomic_numbers)) - set(model.elements)) if model.elements else []
+    if strange:
+        names, known = (", ".join(chemical_symbols[n] for n in numbers) for numbers in (strange, model.elements))
+        raise InputError(f"{source}: contains {names}, which the model has never seen; it knows {known}")

@@ -1,6 +1,5 @@
 """NequIP's potential: from a graph to the energy of each atom, and nothing else."""
 
-from collections.abc import Iterable
 from typing import Literal
 
 import torch
@@ -213,6 +212,9 @@ class Potential(nn.Module):
 
     def __init__(self, config: PotentialConfig, *, backend: str = "auto") -> None:
         super().__init__()
+        self.rows: Tensor
+        self.shifts: Tensor
+        self.scales: Tensor
         if config.type_names is None or config.avg_num_neighbors is None:
             raise ValueError("the config lacks type_names or avg_num_neighbors; training takes them from the data")
         self.config, self.backend = config, backend
@@ -290,14 +292,6 @@ class Potential(nn.Module):
         output = self.readout(x[:, self._scalar_place]).squeeze(-1).to(torch.float64)
         energies = self.shifts[species] + self.scales[species] * output
         return energies if self.repulsion is None else energies + self.repulsion(graph)
-
-    def check_elements(self, numbers: Iterable[int], *, source: str = "structure") -> None:
-        """Raise `InputError` for the first atomic number that the potential was not trained on."""
-        for number in sorted(set(map(int, numbers)) - set(self.elements)):
-            known = ", ".join(chemical_symbols[n] for n in self.elements)
-            raise InputError(
-                f"{source}: contains {chemical_symbols[number]}, which this potential has never seen; it knows {known}"
-            )
 
     def with_dtype(self, dtype: Literal["float32", "float64"] | str) -> "Potential":
         """The same potential computing in another dtype."""

@@ -82,6 +82,7 @@ class GaussianBasis(nn.Module):
         super().__init__()
         self.r_max = r_max
         centres = torch.linspace(0, 1, num_functions, dtype=torch.float64)
+        self.centres: Tensor
         self.width = 1 / max(num_functions - 1, 1)
         self.register_buffer("centres", centres.to(dtype or torch.get_default_dtype()), persistent=False)
 
@@ -97,6 +98,7 @@ class BernsteinBasis(nn.Module):
         super().__init__()
         self.r_max = r_max
         degree = num_functions - 1
+        self.binomials: Tensor
         binomials = torch.tensor([math.comb(degree, k) for k in range(num_functions)], dtype=torch.float64)
         self.register_buffer("binomials", binomials.to(dtype or torch.get_default_dtype()), persistent=False)
 

@@ -45,10 +45,11 @@ class ChannelwiseTensorProduct(nn.Module):
         weights: Float[Tensor, "nodes num_weights"] | None = None,
     ) -> Float[Tensor, "nodes dim_out"]:
         """The product of each row of `x` with the same row of `y`."""
-        if (weights is None) != (self.weights is not None):
+        own = None if self.weights is None else self.weights.expand(x.shape[0], -1)
+        each = weights if own is None else own
+        if each is None or (own is not None and weights is not None):
             raise ValueError("give `weights` exactly when the layer was built with shared_weights=False")
         rows = torch.arange(x.shape[0], device=x.device)
-        each = self.weights.expand(x.shape[0], -1) if self.weights is not None else weights
         return self.product(x, y, each, rows, rows, x.shape[0])
 
 

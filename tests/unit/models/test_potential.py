@@ -6,7 +6,7 @@ from pydantic import ValidationError
 
 from subduce.config import InputError
 from subduce.data import Graph
-from subduce.models import Potential, PotentialConfig
+from subduce.models import Potential, PotentialConfig, check_elements
 
 DATA = {"type_names": ("H", "O"), "avg_num_neighbors": 4.0}
 
@@ -48,7 +48,7 @@ def test_same_seed_same_weights():
 def test_an_unknown_element_is_named_and_never_taken_for_another():
     potential = Potential(PotentialConfig(**DATA, num_features=4))
     with pytest.raises(InputError, match=r"water.xyz: contains Si, which .* it knows H, O"):
-        potential.check_elements([1, 14], source="water.xyz")
+        check_elements(potential, [1, 14], source="water.xyz")
     one = torch.zeros(1, dtype=torch.long)
     none = torch.zeros(0, dtype=torch.long)
     alone = Graph(
