@@ -12,6 +12,8 @@ from typing import Any
 
 from ._common import add_device, add_output, add_seed, first_process, keep_record, metrics_table, say
 
+_SHOWN = (("forces", "meV/Å", "forces_mae"), ("energy per atom", "meV", "per_atom_energy_mae"))
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What the verb takes."""
@@ -59,8 +61,8 @@ def epoch_lines(every: float = 15.0) -> Callable[[dict[str, Any]], None] | None:
         if time.monotonic() - last < every:
             return
         last = time.monotonic()
-        errors = {"forces": row.get("forces_mae"), "energy per atom": row.get("per_atom_energy_mae")}
-        shown = ", ".join(f"{name} {1000 * error:.3g} meV" for name, error in errors.items() if error is not None)
+        known = [(name, unit, row.get(key)) for name, unit, key in _SHOWN]
+        shown = ", ".join(f"{name} {1000 * error:.3g} {unit}" for name, unit, error in known if error is not None)
         say(f"epoch {row['epoch']}: validation loss {row['val_loss']:.4g}" + (f"; {shown}" if shown else ""))
 
     return show
