@@ -79,10 +79,10 @@ def appearing_whole(path: str | Path) -> Iterator[IO[bytes]]:
 
     An interruption or a full disk leaves what stood there before as it was.
     """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    path, name = Path(path), None
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
         with os.fdopen(handle, "wb") as stream:
             yield stream
             stream.flush()
@@ -91,8 +91,12 @@ def appearing_whole(path: str | Path) -> Iterator[IO[bytes]]:
         os.umask(umask)
         os.chmod(name, 0o666 & ~umask)
         os.replace(name, path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
+    except BaseException as error:
+        if name is not None:
+            Path(name).unlink(missing_ok=True)
+        ours = (None, name, str(path.parent))
+        if isinstance(error, OSError) and (error.filename in ours or f".{path.name}." in str(error.filename)):
+            raise OSError(error.errno, error.strerror, str(path)) from None  # the file's name, not that of its draft
         raise
 
 

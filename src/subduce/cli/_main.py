@@ -120,7 +120,7 @@ def _explain(verb: str, error: Exception, options: argparse.Namespace) -> int:
     if isinstance(error, OSError) and error.strerror:
         place = f"{error.filename}: " if error.filename else ""
         refused = "cannot be written, " if error.errno in _REFUSED_WRITES else ""
-        say(f"subduce {verb}: {place}{refused}{error.strerror.lower()}")
+        say(f"subduce {verb}: {place}{refused}{error.strerror.lower()}{_kept(options)}")
         return BAD_INPUT
     if "No space left" in message:  # some libraries wrap the system's error in their own
         say(f"subduce {verb}: cannot be written, no space left on the disk{_kept(options)}")
