@@ -1,28 +1,24 @@
 """How long does the edge product take, beside e3nn's TensorProduct with gather and index_add?
 
-Both run alternately in one process; the record holds medians, the spread (quartiles over the median)
-and the ratio of the medians, peer over us, so that more than 1 means that we are faster.
+    python benchmarks/kernels.py
 
-    python benchmarks/kernels.py [--threads 1] [--seconds 2] [--cases small] [--output benchmarks/results/kernels.json]
+Both run in turn in one process, with and without derivatives. A ratio below 1 means that we are faster.
 """
 
 import argparse
-import statistics
-import subprocess
-import sys
+import functools
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 import e3nn
 import e3nn.o3
 import torch
+from compare import alternately, milliseconds, peak_mb, write_results
 from torch import Tensor
 
 from subduce.kernels import available, bind, channelwise_plan
 from subduce.o3 import Irrep, Irreps
-from subduce.records import Record, write_whole
 
 
 @dataclass(frozen=True)
@@ -107,26 +103,8 @@ def steps(product: Callable[..., Tensor], tensors: tuple[Tensor, ...], graph: tu
     return {"forward": forward, "forward + backward": gradients, "forward + double backward": second}
 
 
-def compare(ours: Callable, theirs: Callable, seconds: float) -> tuple[list[float], list[float]]:
-    """Times of both, in ms, taken in turns."""
-    times: tuple[list[float], list[float]] = ([], [])
-    for run in (ours, theirs, ours, theirs):
-        run()
-    end = time.perf_counter() + seconds
-    while len(times[0]) < 7 or time.perf_counter() < end:
-        for run, into in zip((ours, theirs), times, strict=True):
-            start = time.perf_counter()
-            run()
-            into.append(1e3 * (time.perf_counter() - start))
-    return times
-
-
-def spread(times: list[float]) -> float:
-    low, middle, high = statistics.quantiles(times, n=4)
-    return round((high - low) / middle, 3)
-
-
-def measure(case: Case, backend: str, seconds: float) -> list[dict]:
+def measure(case: Case, backend: str, rounds: int) -> list[dict]:
+    """Rows of one case: one for each number of derivatives."""
     plan = channelwise_plan(case.irreps, Irreps.spherical_harmonics(case.l_max), case.irreps)
     generator = torch.Generator().manual_seed(0)
     edges = case.atoms * case.neighbours
@@ -138,65 +116,51 @@ def measure(case: Case, backend: str, seconds: float) -> list[dict]:
     ours, theirs = steps(bind(plan, backend), tensors, graph), steps(peer(case), tensors, graph)
     found = []
     for step in ours:
-        us, them = compare(ours[step], theirs[step], seconds)
-        median, median_peer = statistics.median(us), statistics.median(them)
+        measures = {
+            who: functools.partial(milliseconds, run) for who, run in (("ours", ours[step]), ("peer", theirs[step]))
+        }
+        samples = alternately(measures, rounds, warmup=3)
+        us, them = samples["ours"], samples["peer"]
         found.append(
             {
                 "case": f"{case.name}, {step}",
                 "backend": backend,
-                "peer": f"e3nn {e3nn.__version__}",
-                "median_ms": round(median, 4),
-                "spread": spread(us),
-                "peer_median_ms": round(median_peer, 4),
-                "peer_spread": spread(them),
-                "ratio": round(median_peer / median, 2),
                 "atoms": case.atoms,
                 "edges": edges,
                 "paths": len(plan.paths),
+                "median_ms": us.median,
+                "spread": us.spread,
+                "peak_mb": peak_mb(),
+                "peer_median_ms": them.median,
+                "peer_spread": them.spread,
+                "ratio": us.median / them.median,
             }
         )
-        row = found[-1]
-        sys.stderr.write(
-            f"{row['case']:70} {edges:6} edges {median:9.3f} ms ± {row['spread']:.0%}   e3nn {median_peer:9.3f} ms "
-            f"± {row['peer_spread']:.0%}   ratio {row['ratio']:.2f}\n"
+        print(
+            f"{case.name}, {step:26} {edges:6} edges {us.median:9.3f} ms ±{us.spread:.0%}   "
+            f"e3nn {them.median:9.3f} ms ±{them.spread:.0%}   ratio {us.median / them.median:.2f}"
         )
     return found
 
 
-def machine() -> dict[str, str]:
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.exists() else []
-    name = next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), "unknown")
-    commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False).stdout.strip()
-    capability = torch.backends.cpu.get_cpu_capability()
-    return {
-        "cpu": f"{name} ({capability})",
-        "commit": commit or "none",
-        "torch": torch.__version__,
-        "python": sys.version.split()[0],
-    }
-
-
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--seconds", type=float, default=2.0, help="for each case and step")
+    parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--cases", nargs="+", choices=CASES, default=list(CASES))
-    parser.add_argument("--output", type=Path)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    start = time.perf_counter()
-    settings = {**machine(), "threads": options.threads, "dtype": "float32", "seconds": options.seconds}
-    results = [
+    began = time.time()
+    rows = [
         row
         for group in options.cases
         for case in CASES[group]
         for backend in available()
-        for row in measure(case, backend, options.seconds)
+        for row in measure(case, backend, options.rounds)
     ]
-    record = Record("benchmark", {}, settings, {"rows": results}, round(time.perf_counter() - start, 1))
-    if options.output:
-        write_whole(options.output, record.to_json() + "\n")
+    settings = {"threads": options.threads, "rounds": options.rounds, "dtype": "float32"}
+    versions = {"peer": f"e3nn {e3nn.__version__}", "torch": torch.__version__}
+    print(write_results("kernels", rows, settings | versions, began))
 
 
 if __name__ == "__main__":

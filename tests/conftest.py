@@ -9,6 +9,8 @@ from jaxtyping import install_import_hook
 CHECKED_PACKAGES = ["subduce.o3", "subduce.nn", "subduce.models"]
 """Packages whose jaxtyping signatures beartype checks at every call of a test run."""
 
+collect_ignore = ["golden/from_nequip.py"]  # runs in an environment that has nequip
+
 install_import_hook(CHECKED_PACKAGES, "beartype.beartype")
 
 settings.register_profile(
