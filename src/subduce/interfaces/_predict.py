@@ -31,7 +31,7 @@ def predict(
     """Write the structures of `source` to `target` (extxyz), each with what the model says of it.
 
     A structure keeps what it had and gains `pred_energy` (eV), `pred_forces` (eV/Å) and, with three
-    periodic lattice vectors, `pred_stress` (eV/Å³, 3 × 3). `target` appears whole or not at all; what
+    periodic lattice vectors, `pred_stress` (eV/Å³, nine numbers, row by row). `target` appears whole or not at all; what
     stood there is replaced. Memory grows neither with the file nor beyond batches of `max_edges`
     edges. `progress` is called with the number of structures done and in all.
 
@@ -55,7 +55,7 @@ def predict(
             ):
                 image.info["pred_energy"], image.arrays["pred_forces"] = energy, forces
                 if structure.pbc.all():
-                    image.info["pred_stress"] = stress
+                    image.info["pred_stress"] = stress.reshape(-1)
                 ase.io.write(file, image, format="extxyz")
                 done, atoms = done + 1, atoms + len(image)
             if progress is not None:

@@ -115,7 +115,7 @@ def test_predict_gives_stress_to_crystals_and_refuses_to_write_over(run, model, 
     assert run("predict", model, source, target)[0] == 2
     assert target.read_text() == "precious"
     assert run("predict", model, source, target, "--overwrite")[0] == 0
-    assert np.shape(ase.io.read(target).info["pred_stress"]) == (3, 3)
+    assert np.shape(ase.io.read(target).info["pred_stress"]) == (9,)
 
 
 def test_a_failed_prediction_leaves_the_old_file(run, model, tmp_path):
