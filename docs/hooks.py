@@ -1,20 +1,68 @@
-"""Pages of the reference that are made from the program itself, when the docs are built."""
+"""What is done when the docs are built: pages made from the program itself, and formulas as MathML."""
 
+import html
 import importlib
+import inspect
+import re
 from typing import Any
 
+from latex2mathml.converter import convert
 from mkdocs.structure.files import File, Files
 from pydantic import BaseModel
 
 from subduce.cli._main import VERBS, _parser
 from subduce.train import RunConfig
 
+SURFACE = {
+    "o3": "How things turn: irreps, couplings, harmonics, tensors.",
+    "kernels": "The one operator that carries the cost.",
+    "nn": "Layers.",
+    "data": "Structures, graphs, and sets larger than memory.",
+    "models": "From a graph to energies, and every derivative around them.",
+    "train": "From labelled structures to a potential.",
+    "evaluation": "How wrong a model is.",
+    "interfaces": "Predictions beside the structures of a file.",
+    "interfaces.ase": "The potential as an ASE calculator.",
+    "simulate": "Relaxation and molecular dynamics.",
+    "report": "One page from records.",
+    "testing": "Laws as assertions.",
+    "records": "Results as frozen records.",
+    "config": "Settings, and errors that name them.",
+    "axes": "Names of array axes.",
+}
+"""The public modules, from the ground up."""
+
 
 def on_files(files: Files, config: Any) -> Files:
-    """Add the pages of commands and of settings."""
-    for path, text in (("reference/commands.md", _commands()), ("reference/settings.md", _settings())):
-        files.append(File.generated(config, path, content=text))
+    """Add the pages of commands, of settings, and of each public module."""
+    pages = {"commands": _commands(), "settings": _settings()} | {name: _module(name) for name in SURFACE}
+    for name, text in pages.items():
+        files.append(File.generated(config, f"reference/{name}.md", content=text))
     return files
+
+
+def _module(name: str) -> str:
+    """What a module offers: the names that its face imports, or defines where it is one file."""
+    module = importlib.import_module(f"subduce.{name}")
+    names = [
+        key
+        for key, value in vars(module).items()
+        if not key.startswith("_")
+        and not inspect.ismodule(value)
+        and (getattr(value, "__module__", None) or "").startswith(module.__name__)
+    ]
+    blocks = "\n".join(f"::: {module.__name__}.{key}\n" for key in names) or f"::: {module.__name__}\n"
+    return f"# subduce.{name}\n\n{SURFACE[name]}\n\n{blocks}"
+
+
+def on_page_content(content: str, **_: Any) -> str:
+    """Formulas as MathML, which browsers draw by themselves, offline."""
+    return re.sub(r'<(span|div) class="arithmatex">\\([(\[])(.*?)\\[)\]]</\1>', _formula, content, flags=re.DOTALL)
+
+
+def _formula(match: re.Match[str]) -> str:
+    display = "block" if match[2] == "[" else "inline"
+    return convert(html.unescape(match[3]), display=display)
 
 
 def _commands() -> str:
@@ -35,7 +83,7 @@ def _sections(prefix: str, model: type[BaseModel]) -> list[str]:
     inner = {name: field.annotation for name, field in model.model_fields.items()}
     nested = {name: kind for name, kind in inner.items() if isinstance(kind, type) and issubclass(kind, BaseModel)}
     title = f"`{prefix[:-1]}`" if prefix else "A run"
-    rows = [f"## {title}\n\n{(model.__doc__ or '').strip()}\n\n| setting | default | meaning |\n|---|---|---|"]
+    rows = [f"## {title}\n\n{inspect.cleandoc(model.__doc__ or '')}\n\n| setting | default | meaning |\n|---|---|---|"]
     for name, field in model.model_fields.items():
         if name in nested:
             continue

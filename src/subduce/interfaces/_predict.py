@@ -31,8 +31,8 @@ def predict(
     """Write the structures of `source` to `target` (extxyz), each with what the model says of it.
 
     A structure keeps what it had and gains `pred_energy` (eV), `pred_forces` (eV/Å) and, with three
-    periodic lattice vectors, `pred_stress` (eV/Å³, nine numbers, row by row). `target` appears whole or not at all; what
-    stood there is replaced. Memory grows neither with the file nor beyond batches of `max_edges`
+    periodic lattice vectors, `pred_stress` (eV/Å³, nine numbers, row by row). `target` appears whole or
+    not at all; what stood there is replaced. Memory grows neither with the file nor beyond batches of `max_edges`
     edges. `progress` is called with the number of structures done and in all.
 
     Raises `InputError` for files that cannot be read and for an element that the model does not know.

@@ -34,13 +34,13 @@ class PotentialConfig(Config):
     num_bessels: int = Field(8, ge=1, description="radial functions")
     radial_mlp_depth: int = Field(1, ge=0, description="hidden layers of the radial network")
     radial_mlp_width: int = Field(64, ge=1, description="their width")
-    polynomial_cutoff_p: float = Field(6.0, ge=2)
+    polynomial_cutoff_p: float = Field(6.0, ge=2, description="power of the cutoff; smaller lets go earlier")
     zbl: bool = Field(False, description="add the repulsion of nuclei at short range")
-    model_dtype: Literal["float32", "float64"] = "float32"
+    model_dtype: Literal["float32", "float64"] = Field("float32", description="precision of the network")
     seed: int = Field(0, description="of the initial weights")
 
     type_names: tuple[str, ...] | None = Field(None, description="element symbols")
-    avg_num_neighbors: float | None = Field(None, gt=0)
+    avg_num_neighbors: float | None = Field(None, gt=0, description="edges per atom; messages are scaled by its root")
     per_type_energy_shifts: dict[str, float] | None = Field(None, description="energy of an isolated atom, eV")
     per_type_energy_scales: dict[str, float] | None = Field(None, description="unit of the network's output, eV")
 
@@ -63,7 +63,7 @@ class PotentialConfig(Config):
     )
     norm: Literal["none", "rms", "layer", "joint"] = Field("none", description="norm of the features")
     norm_place: Literal["layer", "gate"] = Field("layer", description="of those that enter a layer, or its gate")
-    norm_eps: float = Field(1e-5, gt=0)
+    norm_eps: float = Field(1e-5, gt=0, description="added to the mean square")
     activation: Activation = Field("silu", description="of even scalars")
     odd_activation: Literal["tanh", "identity"] = Field("tanh", description="of odd scalars")
     gate_activation: Activation = "silu"

@@ -25,15 +25,15 @@ Paths = str | tuple[str, ...]
 class DataConfig(Config):
     """Files, or shares of the training file: 0.1 is a tenth of it, 50 are fifty structures."""
 
-    train: Paths
-    val: float | int | Paths = 0.1
-    test: float | int | Paths | None = None
+    train: Paths = Field(description="file or files to learn from")
+    val: float | int | Paths = Field(0.1, description="to choose the best weights by")
+    test: float | int | Paths | None = Field(None, description="to judge the result by")
     split: Literal["random", "time", "composition"] = Field(
         "random", description="how shares are taken; time: contiguous blocks, as for one trajectory"
     )
     keys: LabelKeys | None = Field(None, description="names under which the files hold energy, forces, stress")
-    energy_units_to_eV: float = Field(1.0, gt=0)
-    length_units_to_A: float = Field(1.0, gt=0)
+    energy_units_to_eV: float = Field(1.0, gt=0, description="one unit of the files' energies, eV")
+    length_units_to_A: float = Field(1.0, gt=0, description="one unit of the files' lengths, Å")
     cache: str | None = Field(None, description="folder for packed structures and edges, for large sets")
 
     def files(self) -> tuple[str, ...]:

@@ -36,8 +36,8 @@ class RunConfig(Config):
     model: PotentialConfig = PotentialConfig.model_validate({})
     loss: LossConfig = LossConfig.model_validate({})
     train: TrainConfig = TrainConfig.model_validate({})
-    seed: int = Field(0, ge=0)
-    device: str = "auto"
+    seed: int = Field(0, ge=0, description="of every random choice")
+    device: str = Field("auto", description="auto, cpu or cuda")
 
 
 def read_run(source: str | Path, changes: Sequence[str] = ()) -> RunConfig:
