@@ -234,7 +234,7 @@ class Potential(nn.Module):
             amplitude=config.bessel_amplitude,
             dtype=dtype,
         )
-        irreps = config.embedding()
+        self._harmonics, irreps = config.harmonics(), config.embedding()
         self.embedding = nn.Parameter(torch.randn(num_species, irreps.dim, generator=generator, dtype=dtype))
         self.layers = nn.ModuleList()
         for i, wanted in enumerate(config.hidden()):
@@ -283,7 +283,7 @@ class Potential(nn.Module):
         species = self.rows[graph.atomic_numbers]
         vectors = graph.edge_vectors()
         lengths = torch.linalg.vector_norm(vectors, dim=-1).to(self.dtype)
-        harmonics = spherical_harmonics(self.config.harmonics(), vectors.to(self.dtype))
+        harmonics = spherical_harmonics(self._harmonics, vectors.to(self.dtype))
         radial = self.radial(lengths)
         envelope = self.radial.envelope(lengths) if self.config.radial_bias else None
         x = self.embedding[species]
