@@ -21,6 +21,7 @@ from ..models import (
     forces_and_stress,
     load,
     resolve_device,
+    tabulated,
 )
 
 _DERIVATIVES = {"forces", "stress"}
@@ -31,7 +32,9 @@ class Calculator(ASECalculator):
 
     `model` is the path of a model file, or a model. `device` "auto" takes a GPU where there is one;
     a model that was handed over stays where it is. `dtype` runs the network in another precision
-    than it was trained in. The neighbour list is kept until an atom has moved half the `skin` (Å).
+    than it was trained in. `radial` "table" takes splines in place of a potential's radial networks
+    (see `subduce.models.tabulated`). The neighbour list is kept until an atom has moved half the
+    `skin` (Å).
 
     What was asked of the last geometry is computed together for the next, so dynamics at
     constant pressure costs one pass a step, and energies alone cost no derivative.
@@ -49,12 +52,17 @@ class Calculator(ASECalculator):
         device: str = "auto",
         backend: str = "auto",
         dtype: torch.dtype | str | None = None,
+        radial: str = "exact",
         skin: float = 0.5,
     ) -> None:
         super().__init__()
         if backend != "auto" and backend not in kernels.available():
             raise ValueError(f"backend must be auto or one of {', '.join(kernels.available())}, got {backend!r}")
+        if radial not in ("exact", "table"):
+            raise ValueError(f"radial must be exact or table, got {radial!r}")
         self.model, self.device = _placed(model, device, backend, dtype)
+        if radial == "table" and isinstance(self.model, Potential):
+            self.model = tabulated(self.model)
         self._neighbors = SkinList(self.model.cutoff, skin=skin)
         self._asked: set[str] = set()
         self._warned = False

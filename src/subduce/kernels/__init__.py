@@ -6,3 +6,5 @@ from ._ops import bind as bind
 from ._plan import Path as Path
 from ._plan import ProductPlan as ProductPlan
 from ._plan import channelwise_plan as channelwise_plan
+from ._table import SplineTable as SplineTable
+from ._table import spline_coefficients as spline_coefficients

@@ -14,3 +14,4 @@ from ._potential import Potential as Potential
 from ._potential import PotentialConfig as PotentialConfig
 from ._repulsion import ZBL as ZBL
 from ._sum import Sum as Sum
+from ._tabulated import tabulated as tabulated

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from .. import __version__
 from ..config import InputError, build
+from ..nn import RadialBasis
 from ..records import write_whole
 from ._potential import Potential, PotentialConfig
 
@@ -27,8 +28,11 @@ UNITS = {"energy": "eV", "length": "Å", "forces": "eV/Å", "stress": "eV/Å³"}
 def save(model: Potential, path: str | os.PathLike[str], *, provenance: Mapping[str, Any] | None = None) -> None:
     """Write a potential to one file; `provenance` says what it was trained on and how.
 
-    The file appears whole or not at all.
+    The file appears whole or not at all. Raises `ValueError` for a potential with tables in place of its
+    radial networks.
     """
+    if not isinstance(model.radial, RadialBasis):
+        raise ValueError("a tabulated potential is for inference; save the one that it was made from")
     weights = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
     header = {
         "format": FORMAT,

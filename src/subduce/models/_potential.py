@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from ..axes import AtomEnergies, AtomIndex
 from ..config import Config, InputError
 from ..data import Graph
-from ..nn import MLP, Convolution, EquivariantNorm, Gate, Linear, RadialBasis, reachable
+from ..nn import MLP, Convolution, EquivariantNorm, Gate, Lengths, Linear, RadialBasis, reachable
 from ..o3 import Irrep, Irreps, spherical_harmonics
 from ._repulsion import ZBL
 
@@ -223,7 +223,7 @@ class Potential(nn.Module):
         self._register_species(config)
         dtype, num_species = DTYPES[config.model_dtype], len(self.elements)
         generator = torch.Generator().manual_seed(config.seed)
-        self.radial = RadialBasis(
+        self.radial: RadialBasis | Lengths = RadialBasis(
             config.num_bessels,
             config.r_max,
             kind=config.radial_basis,
@@ -285,7 +285,10 @@ class Potential(nn.Module):
         lengths = torch.linalg.vector_norm(vectors, dim=-1).to(self.dtype)
         harmonics = spherical_harmonics(self._harmonics, vectors.to(self.dtype))
         radial = self.radial(lengths)
-        envelope = self.radial.envelope(lengths) if self.config.radial_bias else None
+        # With biases the network does not vanish at the cutoff by itself; a table has the cutoff in it.
+        envelope = None
+        if self.config.radial_bias and isinstance(self.radial, RadialBasis):
+            envelope = self.radial.envelope(lengths)
         x = self.embedding[species]
         for layer in self.layers:
             x = layer(x, species, harmonics, radial, graph.sender, graph.receiver, envelope)

@@ -9,7 +9,9 @@ from ._radial import MLP as MLP
 from ._radial import BernsteinBasis as BernsteinBasis
 from ._radial import BesselBasis as BesselBasis
 from ._radial import GaussianBasis as GaussianBasis
+from ._radial import Lengths as Lengths
 from ._radial import RadialBasis as RadialBasis
+from ._radial import Tabulated as Tabulated
 from ._radial import polynomial_cutoff as polynomial_cutoff
 from ._tensor_product import ChannelwiseTensorProduct as ChannelwiseTensorProduct
 from ._tensor_product import FullyConnectedTensorProduct as FullyConnectedTensorProduct

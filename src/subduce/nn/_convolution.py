@@ -10,7 +10,7 @@ from ..axes import AtomIndex
 from ..kernels import bind, channelwise_plan
 from ..o3 import Irreps
 from ._linear import Linear
-from ._radial import MLP
+from ._radial import MLP, Tabulated
 
 
 class Convolution(nn.Module):
@@ -43,7 +43,7 @@ class Convolution(nn.Module):
         plan = channelwise_plan(self.irreps_in, Irreps(irreps_edge), self.irreps_out)
         self.avg_num_neighbors = avg_num_neighbors
         self.before = Linear(self.irreps_in, self.irreps_in, generator=generator, dtype=dtype)
-        self.radial = MLP(
+        self.radial: MLP | Tabulated = MLP(
             [num_radial, *[radial_mlp_width] * radial_mlp_depth, plan.num_weights],
             activation=radial_activation,
             bias=radial_bias,

@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from ..kernels import SplineTable
 from ._activation import Activation
 
 BasisKind = Literal["bessel", "gaussian", "bernstein"]
@@ -187,3 +188,25 @@ class MLP(nn.Module):
             if len(self.biases):
                 x = x + self.biases[i]
         return x
+
+
+class Lengths(nn.Module):
+    """The length itself, in the place of a basis: what a `Tabulated` radial function sees of an edge."""
+
+    def forward(self, r: Float[Tensor, " edges"]) -> Float[Tensor, "edges 1"]:
+        """The lengths (Å) as they came."""
+        return r[:, None]
+
+
+class Tabulated(nn.Module):
+    """Functions of the length as cubic splines from 0 to the cutoff, in the place of a radial network; zero beyond."""
+
+    def __init__(self, coefficients: Float[Tensor, "intervals 4 functions"], r_max: float) -> None:
+        super().__init__()
+        self.coefficients: Tensor
+        self.register_buffer("coefficients", coefficients, persistent=False)
+        self.spacing = r_max / coefficients.shape[0]
+
+    def forward(self, lengths: Float[Tensor, "edges 1"]) -> Float[Tensor, "edges functions"]:
+        """Each function at each length (Å)."""
+        return SplineTable(self.coefficients, self.spacing)(lengths[:, 0])

@@ -203,3 +203,14 @@ def test_wrong_choices_are_refused(potential, tmp_path):
         Calculator(potential, device="cuda:99")
     with pytest.raises(InputError, match="no such model file"):
         Calculator(tmp_path / "absent.safetensors")
+
+
+def test_a_table_in_place_of_radial_networks_gives_the_same_forces(potential):
+    atoms = molecule("H2O")
+    forces = []
+    for radial in ("exact", "table"):
+        atoms.calc = Calculator(potential, radial=radial)
+        forces.append(atoms.get_forces())
+    np.testing.assert_allclose(forces[0], forces[1], atol=1e-5 * np.abs(forces[0]).max())
+    with pytest.raises(ValueError, match="exact or table, got 'spline'"):
+        Calculator(potential, radial="spline")
