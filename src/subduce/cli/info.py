@@ -49,7 +49,7 @@ def _machine() -> dict[str, Any]:
     import torch
 
     from .. import __version__
-    from ..kernels import available
+    from ..kernels import available, cpu_instructions
 
     versions = {"subduce": __version__, "python": platform.python_version()}
     for name in _PACKAGES:
@@ -65,6 +65,7 @@ def _machine() -> dict[str, Any]:
         "torch_threads": torch.get_num_threads(),
         "gpus": gpus or "none",
         "backends": list(available()),
+        "cpu_kernels": cpu_instructions() or "not built (no C compiler when installed)",
         "versions": versions,
     }
 

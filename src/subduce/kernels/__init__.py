@@ -1,5 +1,6 @@
 """The one operator that carries the cost, and the backends that compute it."""
 
+from ._cpu import cpu_instructions as cpu_instructions
 from ._ops import EdgeProduct as EdgeProduct
 from ._ops import available as available
 from ._ops import bind as bind

@@ -37,7 +37,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ..axes import AtomIndex
-from . import _reference
+from . import _cpu, _reference
 from ._plan import ProductPlan
 
 SLOTS = "gxyw"
@@ -46,6 +46,8 @@ Backend = Callable[..., dict[str, Tensor]]
 """(plan, wanted, g, x, y, w, sender, receiver, num_receivers) → ∂T/∂s for each slot s in `wanted`."""
 
 _BACKENDS: dict[str, Backend] = {"reference": _reference.partials}  # the fastest first
+if _cpu.cpu_instructions():
+    _BACKENDS = {"cpu": _cpu.partials} | _BACKENDS
 
 
 @torch.library.custom_op("subduce::edge_product", mutates_args=())
@@ -91,6 +93,10 @@ def _differentiate(ctx, *cotangents: Tensor | None):
     *slots, sender, receiver = ctx.saved_tensors
     needed = [slot for slot, need in zip(SLOTS, ctx.needs_input_grad[3:7], strict=True) if need]
     total: dict[str, Tensor] = {}
+    if _in_one_pass(ctx, slots, cotangents):
+        partials = _along(ctx.plan, "".join(needed), *slots, *cotangents[1:], sender, receiver, ctx.num_receivers)
+        total = {slot: partial for slot, partial in zip(SLOTS, partials, strict=True) if slot in needed}
+        return None, None, None, *(total.get(slot) for slot in SLOTS), None, None, None
     for s, cotangent in zip(SLOTS, cotangents, strict=True):
         others = "".join(r for r in needed if r != s)
         if cotangent is None or s not in ctx.wanted or not others:
@@ -101,6 +107,41 @@ def _differentiate(ctx, *cotangents: Tensor | None):
             if r in others:
                 total[r] = total[r] + partial if r in total else partial
     return None, None, None, *(total.get(slot) for slot in SLOTS), None, None, None
+
+
+@torch.library.custom_op("subduce::edge_product_tangent", mutates_args=())
+def _along(
+    plan: str,
+    wanted: str,
+    g: Tensor,
+    x: Tensor,
+    y: Tensor,
+    w: Tensor,
+    x2: Tensor | None,
+    y2: Tensor | None,
+    w2: Tensor | None,
+    sender: Tensor,
+    receiver: Tensor,
+    num_receivers: int,
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """The sum of `_partials` with x, y or w exchanged for x2, y2 or w2, where no derivative of it is needed."""
+    tangents = {slot: value for slot, value in zip("xyw", (x2, y2, w2), strict=True) if value is not None}
+    graph = (sender.long(), receiver.long(), num_receivers)
+    return _in_slots(_cpu.partials(ProductPlan.from_key(plan), wanted, g, x, y, w, *graph, tangents), x)
+
+
+@_along.register_fake
+def _shapes_along(plan, wanted, g, x, y, w, x2, y2, w2, sender, receiver, num_receivers):
+    return _shapes(plan, "cpu", wanted, g, x, y, w, sender, receiver, num_receivers)
+
+
+def _in_one_pass(ctx, slots: list[Tensor | None], cotangents: tuple[Tensor | None, ...]) -> bool:
+    """Whether C adds the terms of `_differentiate` itself: several of x, y and w exchanged, and nothing after."""
+    (g, x, *_), (of_g, *tangents) = slots, cotangents
+    several = of_g is None and sum(tangent is not None for tangent in tangents) > 1
+    if not several or g is None or x is None or torch.is_grad_enabled():
+        return False
+    return ctx.backend == "cpu" and _cpu.computes(ProductPlan.from_key(ctx.plan), x)
 
 
 _partials.register_autograd(_differentiate, setup_context=_save)

@@ -1,0 +1,237 @@
+/* The edge product for one type of number and one set of instructions: included by product.c once for each.
+
+   Given: REAL; LANES, how many of them a register holds; TARGET, the attribute that asks for the instructions;
+   NAME(f), the name of f in this variant; LOAD_SOME and STORE_SOME, the first few numbers of a register.
+
+   Channels are independent and lie side by side, so a register holds LANES channels, and the widest loop body
+   holds two registers. What is left of the channels, fewer than LANES, is done with a register partly used. */
+
+typedef REAL NAME(vec) __attribute__((vector_size(LANES * sizeof(REAL)), aligned(sizeof(REAL)), may_alias));
+#define vec NAME(vec)
+#define INLINE static inline __attribute__((always_inline)) TARGET
+#define EACH(b) for (int b = 0; b < registers; b++)
+
+INLINE vec NAME(load)(const REAL *from, int channels) {
+    return channels >= LANES ? *(const vec *)from : LOAD_SOME(from, channels);
+}
+
+INLINE void NAME(store)(REAL *to, vec value, int channels) {
+    if (channels >= LANES) *(vec *)to = value;
+    else STORE_SOME(to, value, channels);
+}
+
+/* Sums over edges that share a load: `count` of the numbers Σ_e w x[m] y[n], either of one m and several n,
+   or, where `turned`, of one n and several m. The sums stay in registers for all edges. */
+INLINE void NAME(strand)(int count, int registers, int channels, int tangent, int turned, const problem *p,
+                         const path *q, int fixed, const int32_t *others, int64_t begin, int64_t end, ptrdiff_t c,
+                         vec *sums) {
+    const REAL *x = (const REAL *)p->x + q->x + c, *y = (const REAL *)p->y + q->y, *w = (const REAL *)p->w + q->w + c;
+    const ptrdiff_t stride = q->channels, to_x2 = tangent ? (const REAL *)p->x2 - (const REAL *)p->x : 0,
+                    to_y2 = tangent ? (const REAL *)p->y2 - (const REAL *)p->y : 0,
+                    to_w2 = tangent ? (const REAL *)p->w2 - (const REAL *)p->w : 0;
+    vec sum[LONGEST][2];
+    for (int j = 0; j < count; j++) EACH(b) sum[j][b] = (vec){0};
+    for (int64_t e = begin; e < end; e++) {
+        const REAL *xe = x + p->sender[e] * p->x_width, *ye = y + e * p->y_width, *we = w + e * p->w_width;
+        vec z[2], z2[2]; /* z meets the other slot, z2 the tangent of the other slot */
+        if (turned) {
+            EACH(b) {
+                const vec w_e = NAME(load)(we + b * LANES, channels);
+                z[b] = z2[b] = w_e * ye[fixed];
+                if (tangent) z[b] = w_e * ye[to_y2 + fixed] + NAME(load)(we + to_w2 + b * LANES, channels) * ye[fixed];
+            }
+            for (int j = 0; j < count; j++) EACH(b) {
+                const REAL *x_m = xe + others[j] * stride + b * LANES;
+                sum[j][b] += z[b] * NAME(load)(x_m, channels);
+                if (tangent) sum[j][b] += z2[b] * NAME(load)(x_m + to_x2, channels);
+            }
+        } else {
+            EACH(b) {
+                const REAL *x_m = xe + fixed * stride + b * LANES;
+                const vec w_e = NAME(load)(we + b * LANES, channels), x_e = NAME(load)(x_m, channels);
+                z[b] = z2[b] = w_e * x_e;
+                if (tangent)
+                    z[b] = w_e * NAME(load)(x_m + to_x2, channels) +
+                           NAME(load)(we + to_w2 + b * LANES, channels) * x_e;
+            }
+            for (int j = 0; j < count; j++) EACH(b) {
+                sum[j][b] += z[b] * ye[others[j]];
+                if (tangent) sum[j][b] += z2[b] * ye[to_y2 + others[j]];
+            }
+        }
+    }
+    for (int j = 0; j < count; j++) EACH(b) sums[j * registers + b] = sum[j][b];
+}
+
+/* ∂T/∂g of one path, for one receiver and the edges from `begin` to `end`: sums over edges, then the coupling. */
+INLINE void NAME(sum_block)(int registers, int channels, int tangent, const problem *p, const path *q,
+                            int64_t receiver, int64_t begin, int64_t end, ptrdiff_t c, vec *sums) {
+    const int32_t *strand = p->index + q->strands;
+    vec *next = sums;
+    for (int s = 0; s < q->num_strands; s++, next += strand[1] * registers, strand += 3 + strand[1]) {
+#define OF(count)                                                                                                  \
+    case count:                                                                                                    \
+        if (strand[0])                                                                                             \
+            NAME(strand)(count, registers, channels, tangent, 1, p, q, strand[2], strand + 3, begin, end, c, next); \
+        else                                                                                                       \
+            NAME(strand)(count, registers, channels, tangent, 0, p, q, strand[2], strand + 3, begin, end, c, next); \
+        break;
+        switch (strand[1]) { OF(1) OF(2) OF(3) OF(4) OF(5) OF(6) OF(7) OF(8) OF(9) }
+#undef OF
+    }
+    const int32_t *first = p->index + q->couplings_out, *place = first + q->dim_out + 1;
+    const REAL *coefficient = (const REAL *)p->coefficients + q->coefficients_out;
+    REAL *out = (REAL *)p->sum + receiver * p->g_width + q->g + c;
+    for (int k = 0; k < q->dim_out; k++, out += q->g_stride) {
+        vec total[2];
+        EACH(b) total[b] = NAME(load)(out + b * LANES, channels);
+        for (int j = first[k]; j < first[k + 1]; j++)
+            EACH(b) total[b] += coefficient[j] * sums[place[j] * registers + b];
+        EACH(b) NAME(store)(out + b * LANES, total[b], channels);
+    }
+}
+
+/* The same for some edges of a receiver, for a degree of the harmonics known when compiled: Σ_n stays in registers. */
+INLINE void NAME(slopes_edges)(int dim_edge, int registers, int channels, int tangent, int want_y, int want_xw, const problem *p,
+                               const path *q, const int64_t *edges, int num_edges, ptrdiff_t c, const vec *seen,
+                               vec *dy) {
+    const ptrdiff_t stride = q->channels;
+    const int dim_in = q->dim_in;
+    for (int i = 0; i < num_edges; i++) {
+        const int64_t e = edges[i], row = p->sender[e] * p->x_width + q->x + c, at_w = e * p->w_width + q->w + c;
+        const REAL *x = (const REAL *)p->x + row, *w = (const REAL *)p->w + at_w;
+        const REAL *y = (const REAL *)p->y + e * p->y_width + q->y;
+        REAL *dx = p->dx ? (REAL *)p->dx + row : NULL;
+        vec *dy_e = dy + i * p->y_width + q->y;
+        const REAL *y2 = tangent ? (const REAL *)p->y2 + e * p->y_width + q->y : NULL;
+        const ptrdiff_t to_x2 = tangent ? (const REAL *)p->x2 - (const REAL *)p->x : 0;
+        vec w_e[2], w2[2], dw[2] = {{0}, {0}}, dot[LONGEST];
+        EACH(b) w_e[b] = NAME(load)(w + b * LANES, channels);
+        if (tangent) EACH(b) w2[b] = NAME(load)((const REAL *)p->w2 + at_w + b * LANES, channels);
+        for (int n = 0; n < dim_edge; n++) dot[n] = want_y ? dy_e[n] : (vec){0};
+        const vec *seen_m = seen;
+        for (int m = 0; m < dim_in; m++, x += stride, seen_m += dim_edge * registers) {
+            vec x_m[2], x2[2], z[2], dz[2] = {{0}, {0}}, dz2[2] = {{0}, {0}};
+            EACH(b) x_m[b] = NAME(load)(x + b * LANES, channels);
+            if (tangent) EACH(b) x2[b] = NAME(load)(x + to_x2 + b * LANES, channels);
+            EACH(b) z[b] = tangent ? w_e[b] * x2[b] + w2[b] * x_m[b] : w_e[b] * x_m[b];
+            for (int n = 0; n < dim_edge; n++) EACH(b) {
+                if (want_xw) dz[b] += y[n] * seen_m[n * registers + b];
+                if (tangent) dz2[b] += y2[n] * seen_m[n * registers + b];
+                if (want_y) dot[n] += z[b] * seen_m[n * registers + b];
+            }
+            if (!want_xw) continue;
+            EACH(b) dw[b] += tangent ? dz[b] * x2[b] + dz2[b] * x_m[b] : dz[b] * x_m[b];
+            if (!dx) continue;
+            EACH(b) {
+                const vec step = tangent ? dz[b] * w2[b] + dz2[b] * w_e[b] : dz[b] * w_e[b];
+                NAME(store)(dx + b * LANES, NAME(load)(dx + b * LANES, channels) + step, channels);
+            }
+            dx += stride;
+        }
+        for (int n = 0; n < dim_edge; n++) if (want_y) dy_e[n] = dot[n];
+        if (want_xw && p->dw) EACH(b) NAME(store)((REAL *)p->dw + at_w + b * LANES, dw[b], channels);
+    }
+}
+
+/* ∂T/∂x, ∂T/∂y and ∂T/∂w of one path, for one receiver and some of its edges. The cotangent, seen through the
+   coupling once for all edges, is G[m,n] = Σ_k C[m,n,k] g[k]. */
+INLINE void NAME(slopes_block)(int registers, int channels, int tangent, int want_y, int want_xw, const problem *p, const path *q,
+                               int64_t receiver, const int64_t *edges, int num_edges, ptrdiff_t c, vec *seen, vec *dy) {
+    const int num_pairs = q->dim_in * q->dim_edge;
+    const int32_t *first = p->index + q->couplings_in, *place = first + num_pairs + 1;
+    const REAL *coefficient = (const REAL *)p->coefficients + q->coefficients_in;
+    const REAL *g = (const REAL *)p->g + receiver * p->g_width + q->g + c;
+    for (int j = 0; j < num_pairs; j++) {
+        vec total[2] = {{0}, {0}};
+        for (int i = first[j]; i < first[j + 1]; i++)
+            EACH(b) total[b] += coefficient[i] * NAME(load)(g + place[i] * (ptrdiff_t)q->g_stride + b * LANES, channels);
+        EACH(b) seen[j * registers + b] = total[b];
+    }
+#define OF(dim)                                                                                                    \
+    case dim:                                                                                                      \
+        NAME(slopes_edges)(dim, registers, channels, tangent, want_y, want_xw, p, q, edges, num_edges, c, seen, dy);        \
+        break;
+    switch (q->dim_edge) { OF(1) OF(3) OF(5) OF(7) OF(9) }
+#undef OF
+}
+
+/* Every path of a receiver, its channels in blocks of two registers, of one, and of what is left. */
+#define BLOCKS(block, ...)                                                                                         \
+    for (const path *q = p->paths; q < p->paths + p->num_paths; q++) {                                             \
+        ptrdiff_t c = 0;                                                                                           \
+        for (; q->channels - c >= 2 * LANES; c += 2 * LANES) block(2, LANES, __VA_ARGS__);                         \
+        if (q->channels - c >= LANES) {                                                                            \
+            block(1, LANES, __VA_ARGS__);                                                                          \
+            c += LANES;                                                                                            \
+        }                                                                                                          \
+        if (q->channels > c) block(1, (int)(q->channels - c), __VA_ARGS__);                                        \
+    }
+
+static TARGET void NAME(sum_plain)(const problem *p, int64_t receiver, int64_t e, int64_t stop, vec *scratch) {
+    BLOCKS(NAME(sum_block), 0, p, q, receiver, e, stop, c, scratch)
+}
+
+static TARGET void NAME(sum_tangent)(const problem *p, int64_t receiver, int64_t e, int64_t stop, vec *scratch) {
+    BLOCKS(NAME(sum_block), 1, p, q, receiver, e, stop, c, scratch)
+}
+
+static TARGET void NAME(sum)(const problem *p, int64_t begin, int64_t end, void *scratch) {
+    for (int64_t receiver = begin; receiver < end; receiver++)
+        for (int64_t e = p->first[receiver]; e < p->first[receiver + 1]; e += AT_ONCE) {
+            const int64_t stop = e + AT_ONCE < p->first[receiver + 1] ? e + AT_ONCE : p->first[receiver + 1];
+            if (p->x2) NAME(sum_tangent)(p, receiver, e, stop, scratch);
+            else NAME(sum_plain)(p, receiver, e, stop, scratch);
+        }
+}
+
+static TARGET void NAME(slopes_y)(const problem *p, int64_t receiver, const int64_t *edges, int n, vec *seen, vec *dy) {
+    BLOCKS(NAME(slopes_block), 0, 1, 0, p, q, receiver, edges, n, c, seen, dy)
+}
+
+static TARGET void NAME(slopes_xw)(const problem *p, int64_t receiver, const int64_t *edges, int n, vec *seen, vec *dy) {
+    BLOCKS(NAME(slopes_block), 0, 0, 1, p, q, receiver, edges, n, c, seen, dy)
+}
+
+static TARGET void NAME(slopes_xyw)(const problem *p, int64_t receiver, const int64_t *edges, int n, vec *seen, vec *dy) {
+    BLOCKS(NAME(slopes_block), 0, 1, 1, p, q, receiver, edges, n, c, seen, dy)
+}
+
+static TARGET void NAME(slopes_tangent)(const problem *p, int64_t receiver, const int64_t *edges, int n, vec *seen,
+                                        vec *dy) {
+    BLOCKS(NAME(slopes_block), 1, 1, 1, p, q, receiver, edges, n, c, seen, dy)
+}
+
+/* The edges that leave the senders from `begin` to `end`, receiver by receiver. Whoever calls this for disjoint
+   ranges of senders from several threads gives each of them numbers of its own to write, and each is added up in
+   the order of the edges, whatever the ranges. */
+static TARGET void NAME(slopes)(const problem *p, int64_t begin, int64_t end, void *scratch) {
+    vec *dy = scratch, *seen = dy + AT_ONCE * p->y_width;
+    int64_t edges[AT_ONCE];
+    for (int64_t receiver = 0; receiver < p->num_receivers; receiver++)
+        for (int64_t e = p->first[receiver], end_e = p->first[receiver + 1]; e < end_e;) {
+            /* Which edges go together does not depend on the range: else sums would be in another order. */
+            const int64_t stop = e + AT_ONCE < end_e ? e + AT_ONCE : end_e;
+            int n = 0;
+            for (; e < stop; e++)
+                if (p->sender[e] >= begin && p->sender[e] < end) edges[n++] = e;
+            if (!n) continue;
+            if (p->dy || p->x2) memset(dy, 0, n * p->y_width * sizeof(vec));
+            if (p->x2) NAME(slopes_tangent)(p, receiver, edges, n, seen, dy);
+            else if (!p->dy) NAME(slopes_xw)(p, receiver, edges, n, seen, dy);
+            else if (!p->dx && !p->dw) NAME(slopes_y)(p, receiver, edges, n, seen, dy);
+            else NAME(slopes_xyw)(p, receiver, edges, n, seen, dy);
+            if (p->dy)
+                for (int i = 0; i < n; i++)
+                    for (ptrdiff_t m = 0; m < p->y_width; m++) {
+                        REAL total = 0;
+                        for (int lane = 0; lane < LANES; lane++) total += dy[i * p->y_width + m][lane];
+                        ((REAL *)p->dy)[edges[i] * p->y_width + m] = total;
+                    }
+        }
+}
+
+#undef vec
+#undef INLINE
+#undef EACH
+#undef BLOCKS

@@ -1,0 +1,168 @@
+"""The CPU backend: gather, product and sum over neighbours in one pass, in C that was compiled with the package.
+
+The C code is in `csrc/`, which says what it computes; `_tables` makes of a plan what it reads. Here tensors are made
+fit for it, and the work is shared between threads: each call takes a range of receivers, or for the derivatives by x,
+y and w a range of senders, and writes numbers that no other call writes, each summed in the order of the edges. So
+the results are the same for any number of threads, which is `torch.get_num_threads()`.
+"""
+
+import ctypes
+import os
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from itertools import pairwise
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from . import _reference
+from ._plan import ProductPlan
+from ._tables import tables
+
+L_MAX = 4
+"""Degrees that C is tested for; the reference computes higher ones."""
+
+_FEW = 2**17  # numbers of w below which another thread costs more than it saves
+
+
+def partials(
+    plan: ProductPlan,
+    wanted: str,
+    g: Tensor | None,
+    x: Tensor,
+    y: Tensor,
+    w: Tensor,
+    sender: Tensor,
+    receiver: Tensor,
+    num_receivers: int,
+    tangents: dict[str, Tensor] | None = None,
+) -> dict[str, Tensor]:
+    """The derivatives of T by the slots in `wanted` (see `_ops`).
+
+    With `tangents` of x, y and w, one at least, those of T's derivative along them: the sum of T with one of
+    them exchanged, in one pass.
+    What C does not know, the reference computes: tensors elsewhere, other dtypes, degrees above 4.
+    """
+    if not computes(plan, x):
+        return _reference.partials(plan, wanted, g, x, y, w, sender, receiver, num_receivers)
+    _check_senders(sender, len(x))
+    sender, first = sender.contiguous(), torch.searchsorted(receiver.contiguous(), torch.arange(num_receivers + 1))
+    given = {s: tensor.contiguous() for s, tensor in zip("gxyw", (g, x, y, w), strict=True) if tensor is not None}
+    found = {slot: torch.empty_like(given[slot]) for slot in wanted if slot != "g"}
+    if "x" in wanted:
+        found["x"].zero_()  # C adds to ∂T/∂x and ∂T/∂g, and sets the others
+    if "g" in wanted:
+        found["g"] = x.new_zeros(num_receivers, plan.irreps_out.dim)
+    table = tables(plan, x.dtype)
+    if tangents:
+        tangents = {s: tangents[s].contiguous() if s in tangents else torch.zeros_like(given[s]) for s in "xyw"}
+    problem = _Problem(
+        *(tensor.data_ptr() for tensor in table[:3]),
+        *(len(plan.paths), table.most_pairs, num_receivers),
+        *(plan.irreps_in.dim, plan.irreps_edge.dim, plan.num_weights, plan.irreps_out.dim),
+        *(first.data_ptr(), sender.data_ptr()),
+        *(given[slot].data_ptr() if slot in given else None for slot in "gxyw"),
+        *(tangents[slot].data_ptr() if tangents else None for slot in "xyw"),
+        *(found[slot].data_ptr() if slot in found else None for slot in "gxyw"),
+    )
+    threads = torch.get_num_threads() if w.numel() > _FEW else 1
+    double = x.dtype == torch.float64
+    if "g" in wanted:
+        _share(problem, double, True, _cuts(first, num_receivers, threads))
+    if wanted != "g":
+        _share(problem, double, False, _cuts(_edges_before(sender, len(x), threads), len(x), threads))
+    return found
+
+
+def computes(plan: ProductPlan, x: Tensor) -> bool:
+    """Whether C computes this; what it does not, the reference does."""
+    return x.device.type == "cpu" and x.dtype in (torch.float32, torch.float64) and _highest_degree(plan) <= L_MAX
+
+
+def cpu_instructions() -> str | None:
+    """Which instructions the compiled code uses on this machine; None where there is no compiled code."""
+    code = library()
+    return code.subduce_instructions().decode() if code else None
+
+
+class _Problem(ctypes.Structure):
+    """`problem` in `csrc/product.c`."""
+
+    _fields_ = [
+        *((name, ctypes.c_void_p) for name in ("paths", "index", "coefficients")),
+        *((name, ctypes.c_int64) for name in ("num_paths", "most_pairs", "num_receivers")),
+        *((name, ctypes.c_int64) for name in ("x_width", "y_width", "w_width", "g_width")),
+        *((name, ctypes.c_void_p) for name in ("first", "sender", "g", "x", "y", "w", "x2", "y2", "w2")),
+        *((name, ctypes.c_void_p) for name in ("sum", "dx", "dy", "dw")),
+    ]
+
+
+@cache
+def library() -> ctypes.CDLL | None:
+    """The compiled code; None where the package was installed without a compiler."""
+    for file in sorted(Path(__file__).parent.glob("_cpu_kernels*.so")):
+        try:
+            code = ctypes.CDLL(str(file))
+        except OSError:  # of another machine
+            continue
+        code.subduce_edge_product.argtypes = (
+            *(ctypes.POINTER(_Problem), ctypes.c_int, ctypes.c_int),
+            *(ctypes.c_int64, ctypes.c_int64),
+        )
+        code.subduce_instructions.restype = ctypes.c_char_p
+        return code
+    return None
+
+
+def _share(problem: _Problem, double: bool, forward: bool, cuts: list[int]) -> None:
+    """Have C do each range between two cuts, each in a thread of its own; ctypes lets go of Python's lock."""
+    code = library()
+    assert code is not None  # only then is this backend among those available
+
+    def work(begin: int, end: int) -> int:
+        return code.subduce_edge_product(problem, double, forward, begin, end)
+
+    *others, own = pairwise(cuts)
+    waiting = [_pool(len(others)).submit(work, *part) for part in others]
+    if any([work(*own), *(one.result() for one in waiting)]):
+        raise MemoryError("no memory for the edge product")
+
+
+@cache
+def _pool(threads: int) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(threads, thread_name_prefix="subduce")
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_pool.cache_clear)  # a child has none of its parent's threads
+
+
+def _cuts(edges_before: Tensor | None, num_rows: int, parts: int) -> list[int]:
+    """Rows between which the work is cut into parts of about equally many edges."""
+    if edges_before is None or parts == 1 or not num_rows:
+        return [0, num_rows]
+    targets = edges_before[-1] * torch.arange(1, parts) // parts
+    return [0, *torch.searchsorted(edges_before[:num_rows], targets).tolist(), num_rows]
+
+
+def _edges_before(sender: Tensor, num_nodes: int, threads: int) -> Tensor | None:
+    """How many edges leave the nodes before each, and then all."""
+    if threads == 1:
+        return None
+    return torch.nn.functional.pad(sender.bincount(minlength=num_nodes).cumsum(0), (1, 0))
+
+
+def _check_senders(sender: Tensor, num_nodes: int) -> None:
+    if sender.numel():
+        low, high = sender.aminmax()
+        if low < 0 or high >= num_nodes:
+            raise IndexError(
+                f"sender is out of range: it holds {int(low)} to {int(high)}, and x has {num_nodes} nodes, 0 to "
+                f"{num_nodes - 1}"
+            )
+
+
+@cache
+def _highest_degree(plan: ProductPlan) -> int:
+    return max((ir.l for path in plan.paths for ir in (path.ir_in, path.ir_edge, path.ir_out)), default=0)
