@@ -17,7 +17,7 @@ setup(
         Extension(
             "subduce.kernels._cpu_kernels",
             sources=["csrc/product.c"],
-            depends=["csrc/product.h"],
+            depends=["csrc/product.h", "csrc/spline.h"],
             extra_compile_args=["-O3", "-g0", "-fno-math-errno", "-fno-trapping-math"],
             optional=True,
         )

@@ -44,6 +44,15 @@ typedef struct {
     void *sum, *dx, *dy, *dw; /* ∂T/∂g, ∂T/∂x, … or NULL where not wanted; `sum` and `dx` are added to */
 } problem;
 
+/* Cubic splines: `functions` of them on `intervals` of length `spacing`, at `r`; see spline.h. */
+typedef struct {
+    const void *r, *coefficients, *a;
+    double spacing;
+    int64_t intervals, functions;
+    int32_t order;       /* of the derivative */
+    void *values, *dots; /* one or the other; `dots` are products with `a` */
+} spline;
+
 #define JOIN_(a, b, c) a##_##b##_##c
 #define JOIN(a, b, c) JOIN_(a, b, c)
 #define NAME(f) JOIN(f, REAL, ISA)
@@ -62,11 +71,13 @@ typedef struct {
 #define REAL float
 #define LANES 4
 #include "product.h"
+#include "spline.h"
 #undef REAL
 #undef LANES
 #define REAL double
 #define LANES 2
 #include "product.h"
+#include "spline.h"
 #undef REAL
 #undef LANES
 #undef ISA
@@ -78,11 +89,13 @@ typedef struct {
 #define REAL float
 #define LANES 8
 #include "product.h"
+#include "spline.h"
 #undef REAL
 #undef LANES
 #define REAL double
 #define LANES 4
 #include "product.h"
+#include "spline.h"
 #undef REAL
 #undef LANES
 #undef ISA
@@ -98,6 +111,7 @@ typedef struct {
 #define LOAD_SOME(from, channels) ((vec)_mm512_maskz_loadu_ps(FIRST(channels), from))
 #define STORE_SOME(to, value, channels) _mm512_mask_storeu_ps(to, FIRST(channels), (__m512)(value))
 #include "product.h"
+#include "spline.h"
 #undef REAL
 #undef LANES
 #undef LOAD_SOME
@@ -107,6 +121,7 @@ typedef struct {
 #define LOAD_SOME(from, channels) ((vec)_mm512_maskz_loadu_pd(FIRST(channels), from))
 #define STORE_SOME(to, value, channels) _mm512_mask_storeu_pd(to, FIRST(channels), (__m512d)(value))
 #include "product.h"
+#include "spline.h"
 #undef REAL
 #undef LANES
 #undef ISA
@@ -117,9 +132,12 @@ typedef void (*task)(const problem *, int64_t, int64_t, void *);
 typedef struct {
     const char *name;
     task sum[2], slopes[2]; /* of float, of double */
+    void (*values[2])(const spline *, int64_t, int64_t);
+    void (*dots[2])(const spline *, int64_t, int64_t);
 } variant;
 
-#define VARIANT(isa) {#isa, {sum_float_##isa, sum_double_##isa}, {slopes_float_##isa, slopes_double_##isa}}
+#define PAIR(f, isa) {f##_float_##isa, f##_double_##isa}
+#define VARIANT(isa) {#isa, PAIR(sum, isa), PAIR(slopes, isa), PAIR(spline_values, isa), PAIR(spline_dots, isa)}
 
 static const variant VARIANTS[] = {
     VARIANT(plain),
@@ -150,4 +168,10 @@ int subduce_edge_product(const problem *p, int is_double, int sum, int64_t begin
     (sum ? v->sum : v->slopes)[is_double](p, begin, end, scratch);
     free(scratch);
     return 0;
+}
+
+/* One share of the work on splines: the edges from `begin` to `end`, their values or their products with `a`. */
+void subduce_spline(const spline *s, int is_double, int64_t begin, int64_t end) {
+    const variant *v = best();
+    (s->values ? v->values : v->dots)[is_double](s, begin, end);
 }

@@ -69,15 +69,35 @@ def partials(
     threads = torch.get_num_threads() if w.numel() > _FEW else 1
     double = x.dtype == torch.float64
     if "g" in wanted:
-        _share(problem, double, True, _cuts(first, num_receivers, threads))
+        _share("subduce_edge_product", problem, (double, True), _cuts(first, num_receivers, threads))
     if wanted != "g":
-        _share(problem, double, False, _cuts(_edges_before(sender, len(x), threads), len(x), threads))
+        _share(
+            "subduce_edge_product",
+            problem,
+            (double, False),
+            _cuts(_edges_before(sender, len(x), threads), len(x), threads),
+        )
     return found
 
 
 def computes(plan: ProductPlan, x: Tensor) -> bool:
     """Whether C computes this; what it does not, the reference does."""
     return x.device.type == "cpu" and x.dtype in (torch.float32, torch.float64) and _highest_degree(plan) <= L_MAX
+
+
+def spline(r: Tensor, coefficients: Tensor, spacing: float, order: int, a: Tensor | None = None) -> Tensor | None:
+    """Values of splines, or their products with `a` (see `_table`); None where C does not compute this."""
+    if library() is None or r.device.type != "cpu" or r.dtype not in (torch.float32, torch.float64) or order > 3:
+        return None
+    r, coefficients, a = r.contiguous(), coefficients.contiguous(), None if a is None else a.contiguous()
+    result = torch.empty_like(r) if a is not None else r.new_empty(len(r), coefficients.shape[2])
+    pointers = (tensor.data_ptr() if tensor is not None else None for tensor in (r, coefficients, a))
+    into = (result.data_ptr(), None) if a is None else (None, result.data_ptr())
+    problem = _Spline(*pointers, spacing, coefficients.shape[0], coefficients.shape[2], order, *into)
+    threads = torch.get_num_threads() if len(r) * coefficients.shape[2] > _FEW else 1
+    cuts = [len(r) * part // threads for part in range(threads + 1)]
+    _share("subduce_spline", problem, (r.dtype == torch.float64,), cuts)
+    return result
 
 
 def cpu_instructions() -> str | None:
@@ -98,6 +118,18 @@ class _Problem(ctypes.Structure):
     ]
 
 
+class _Spline(ctypes.Structure):
+    """`spline` in `csrc/product.c`."""
+
+    _fields_ = [
+        *((name, ctypes.c_void_p) for name in ("r", "coefficients", "a")),
+        ("spacing", ctypes.c_double),
+        *((name, ctypes.c_int64) for name in ("intervals", "functions")),
+        ("order", ctypes.c_int32),
+        *((name, ctypes.c_void_p) for name in ("values", "dots")),
+    ]
+
+
 @cache
 def library() -> ctypes.CDLL | None:
     """The compiled code; None where the package was installed without a compiler."""
@@ -110,18 +142,19 @@ def library() -> ctypes.CDLL | None:
             *(ctypes.POINTER(_Problem), ctypes.c_int, ctypes.c_int),
             *(ctypes.c_int64, ctypes.c_int64),
         )
+        code.subduce_spline.restype = None
+        code.subduce_spline.argtypes = (ctypes.POINTER(_Spline), ctypes.c_int, ctypes.c_int64, ctypes.c_int64)
         code.subduce_instructions.restype = ctypes.c_char_p
         return code
     return None
 
 
-def _share(problem: _Problem, double: bool, forward: bool, cuts: list[int]) -> None:
+def _share(name: str, problem: ctypes.Structure, flags: tuple[bool, ...], cuts: list[int]) -> None:
     """Have C do each range between two cuts, each in a thread of its own; ctypes lets go of Python's lock."""
-    code = library()
-    assert code is not None  # only then is this backend among those available
+    function = getattr(library(), name)
 
-    def work(begin: int, end: int) -> int:
-        return code.subduce_edge_product(problem, double, forward, begin, end)
+    def work(begin: int, end: int) -> int | None:
+        return function(problem, *flags, begin, end)
 
     *others, own = pairwise(cuts)
     waiting = [_pool(len(others)).submit(work, *part) for part in others]

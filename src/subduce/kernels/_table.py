@@ -15,6 +15,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from . import _cpu
+
 _FACTORS = ((1, 1, 1, 1), (0, 1, 2, 3), (0, 0, 2, 6), (0, 0, 0, 6))
 """By order of the derivative: what each coefficient is multiplied with."""
 
@@ -62,6 +64,9 @@ class SplineTable:
 @torch.library.custom_op("subduce::spline", mutates_args=())
 def _values(r: Tensor, coefficients: Tensor, spacing: float, order: int) -> Tensor:
     """The derivatives s^(order)(r) of all functions."""
+    fast = _cpu.spline(r, coefficients, spacing, order)
+    if fast is not None:
+        return fast
     result = r.new_zeros(r.shape[0], coefficients.shape[2])
     if order < 4:
         for piece in _pieces(r, coefficients):
@@ -73,6 +78,9 @@ def _values(r: Tensor, coefficients: Tensor, spacing: float, order: int) -> Tens
 @torch.library.custom_op("subduce::spline_dot", mutates_args=())
 def _dots(a: Tensor, r: Tensor, coefficients: Tensor, spacing: float, order: int) -> Tensor:
     """The products of `a` with s^(order)(r), edge by edge."""
+    fast = _cpu.spline(r, coefficients, spacing, order, a)
+    if fast is not None:
+        return fast
     result = torch.zeros_like(r)
     if order < 4:
         for piece in _pieces(r, coefficients):

@@ -12,6 +12,13 @@ from subduce.kernels import SplineTable, spline_coefficients
 R_MAX = 5.0
 
 
+@pytest.fixture(autouse=True, params=["plain torch", "compiled"])
+def backend(request, monkeypatch):
+    """Every test by both ways of computing; without compiled code both are plain torch."""
+    if request.param == "plain torch":
+        monkeypatch.setattr("subduce.kernels._cpu.library", lambda: None)
+
+
 def functions(r: torch.Tensor) -> torch.Tensor:
     return torch.stack([torch.sin(k * r) * (1 - r / R_MAX) ** 3 for k in range(1, 6)], dim=-1)
 
@@ -63,3 +70,23 @@ def test_beyond_the_last_knot_there_is_nothing_and_no_number_stays_none():
 def test_a_spline_needs_four_knots():
     with pytest.raises(ValueError, match="at least 4 knots, got 3"):
         spline_coefficients(torch.zeros(3, 2))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("functions", [1, 31, 100])
+def test_threads_change_nothing(dtype, functions):
+    generator = torch.Generator().manual_seed(0)
+    coefficients = torch.randn(20, 4, functions, generator=generator, dtype=dtype)
+    r = torch.rand(6000, generator=generator, dtype=dtype) * 6
+    a = torch.randn(6000, functions, generator=generator, dtype=dtype)
+    before, found = torch.get_num_threads(), []
+    try:
+        for threads in (1, 3):
+            torch.set_num_threads(threads)
+            argument = r.clone().requires_grad_()
+            values = SplineTable(coefficients, 0.25)(argument)
+            found.append((values.detach(), *torch.autograd.grad((values * a).sum(), argument)))
+    finally:
+        torch.set_num_threads(before)
+    for one, other in zip(*found, strict=True):
+        assert torch.equal(one, other)
