@@ -23,6 +23,8 @@ from ._tables import tables
 L_MAX = 4
 """Degrees that C is tested for; the reference computes higher ones."""
 
+_MOST_BACKWARD = 8  # threads, each of which sees every receiver's cotangent through the couplings anew
+
 _FEW = 2**17  # numbers of w below which another thread costs more than it saves
 
 
