@@ -34,10 +34,12 @@ clean:
 	@$(PYTHON) -m venv .venv || \
 		{ rm -rf .venv; echo "$(PYTHON) cannot make environments; on Debian: apt-get install python3-venv"; exit 2; }
 
-.venv/.demo: .venv/bin/python pyproject.toml constraints.txt
+BUILT_FROM := pyproject.toml constraints.txt setup.py $(wildcard csrc/*)
+
+.venv/.demo: .venv/bin/python $(BUILT_FROM)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e .
 	@touch $@
 
-.venv/.test: .venv/bin/python pyproject.toml constraints.txt
+.venv/.test: .venv/bin/python $(BUILT_FROM)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test,docs]'
 	@touch $@

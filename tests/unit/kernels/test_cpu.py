@@ -2,6 +2,7 @@
 
 import multiprocessing
 import random
+import shutil
 
 import pytest
 import torch
@@ -11,6 +12,12 @@ from subduce.kernels import _cpu
 from subduce.o3 import Irreps
 
 needs_cpu = pytest.mark.skipif("cpu" not in kernels.available(), reason="installed without a C compiler")
+
+
+def test_the_kernels_were_built_where_there_is_a_compiler():
+    """The build is optional, so a broken one would only make the tests below stand aside."""
+    if shutil.which("cc") or shutil.which("gcc"):
+        assert "cpu" in kernels.available()
 
 
 def random_problem(seed, dtype):
