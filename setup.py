@@ -1,5 +1,7 @@
 """Compiles the CPU kernels with the package; without a compiler the package works all the same, only slower."""
 
+from pathlib import Path
+
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 
@@ -16,8 +18,8 @@ setup(
     ext_modules=[
         Extension(
             "subduce.kernels._cpu_kernels",
-            sources=["csrc/product.c"],
-            depends=["csrc/product.h", "csrc/spline.h"],
+            sources=["csrc/kernels.c"],
+            depends=[str(header) for header in Path("csrc").glob("*.h")],
             extra_compile_args=["-O3", "-g0", "-fno-math-errno", "-fno-trapping-math"],
             optional=True,
         )

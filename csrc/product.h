@@ -1,38 +1,21 @@
-/* The edge product for one type of number and one set of instructions: included by product.c once for each.
-
-   Given: REAL; LANES, how many of them a register holds; TARGET, the attribute that asks for the instructions;
-   NAME(f), the name of f in this variant; LOAD_SOME and STORE_SOME, the first few numbers of a register.
+/* The edge product for one type of number and one set of instructions: included by variant.h once for each.
 
    Channels are independent and lie side by side, so a register holds LANES channels, and the widest loop body
    holds two registers. What is left of the channels, fewer than LANES, is done with a register partly used. */
 
-typedef REAL NAME(vec) __attribute__((vector_size(LANES * sizeof(REAL)), aligned(sizeof(REAL)), may_alias));
-#define vec NAME(vec)
-#define INLINE static inline __attribute__((always_inline)) TARGET
-#define EACH(b) for (int b = 0; b < registers; b++)
-
-INLINE vec NAME(load)(const REAL *from, int channels) {
-    return channels >= LANES ? *(const vec *)from : LOAD_SOME(from, channels);
-}
-
-INLINE void NAME(store)(REAL *to, vec value, int channels) {
-    if (channels >= LANES) *(vec *)to = value;
-    else STORE_SOME(to, value, channels);
-}
-
 /* Sums over edges that share a load: `count` of the numbers Σ_e w x[m] y[n], either of one m and several n,
-   or, where `turned`, of one n and several m. The sums stay in registers for all edges. */
+   or, where `turned`, of one n and several m. The sums stay in registers for all edges; `w` is the first one's row. */
 INLINE void NAME(strand)(int count, int registers, int channels, int tangent, int turned, const problem *p,
-                         const path *q, int fixed, const int32_t *others, int64_t begin, int64_t end, ptrdiff_t c,
-                         vec *sums) {
-    const REAL *x = (const REAL *)p->x + q->x + c, *y = (const REAL *)p->y + q->y, *w = (const REAL *)p->w + q->w + c;
+                         const path *q, int fixed, const int32_t *others, const REAL *w, int64_t begin, int64_t end,
+                         ptrdiff_t c, vec *sums) {
+    const REAL *x = (const REAL *)p->x + q->x + c, *y = (const REAL *)p->y + q->y, *we = w + q->w + c;
     const ptrdiff_t stride = q->channels, to_x2 = tangent ? (const REAL *)p->x2 - (const REAL *)p->x : 0,
                     to_y2 = tangent ? (const REAL *)p->y2 - (const REAL *)p->y : 0,
                     to_w2 = tangent ? (const REAL *)p->w2 - (const REAL *)p->w : 0;
     vec sum[LONGEST][2];
     for (int j = 0; j < count; j++) EACH(b) sum[j][b] = (vec){0};
-    for (int64_t e = begin; e < end; e++) {
-        const REAL *xe = x + p->sender[e] * p->x_width, *ye = y + e * p->y_width, *we = w + e * p->w_width;
+    for (int64_t e = begin; e < end; e++, we += p->w_width) {
+        const REAL *xe = x + p->sender[e] * p->x_width, *ye = y + e * p->y_width;
         vec z[2], z2[2]; /* z meets the other slot, z2 the tangent of the other slot */
         if (turned) {
             EACH(b) {
@@ -65,16 +48,16 @@ INLINE void NAME(strand)(int count, int registers, int channels, int tangent, in
 
 /* ∂T/∂g of one path, for one receiver and the edges from `begin` to `end`: sums over edges, then the coupling. */
 INLINE void NAME(sum_block)(int registers, int channels, int tangent, const problem *p, const path *q,
-                            int64_t receiver, int64_t begin, int64_t end, ptrdiff_t c, vec *sums) {
+                            int64_t receiver, const REAL *w, int64_t begin, int64_t end, ptrdiff_t c, vec *sums) {
     const int32_t *strand = p->index + q->strands;
     vec *next = sums;
     for (int s = 0; s < q->num_strands; s++, next += strand[1] * registers, strand += 3 + strand[1]) {
 #define OF(count)                                                                                                  \
     case count:                                                                                                    \
         if (strand[0])                                                                                             \
-            NAME(strand)(count, registers, channels, tangent, 1, p, q, strand[2], strand + 3, begin, end, c, next); \
+            NAME(strand)(count, registers, channels, tangent, 1, p, q, strand[2], strand + 3, w, begin, end, c, next); \
         else                                                                                                       \
-            NAME(strand)(count, registers, channels, tangent, 0, p, q, strand[2], strand + 3, begin, end, c, next); \
+            NAME(strand)(count, registers, channels, tangent, 0, p, q, strand[2], strand + 3, w, begin, end, c, next); \
         break;
         switch (strand[1]) { OF(1) OF(2) OF(3) OF(4) OF(5) OF(6) OF(7) OF(8) OF(9) }
 #undef OF
@@ -93,13 +76,14 @@ INLINE void NAME(sum_block)(int registers, int channels, int tangent, const prob
 
 /* The same for some edges of a receiver, for a degree of the harmonics known when compiled: Σ_n stays in registers. */
 INLINE void NAME(slopes_edges)(int dim_edge, int registers, int channels, int tangent, int want_y, int want_xw, const problem *p,
-                               const path *q, const int64_t *edges, int num_edges, ptrdiff_t c, const vec *seen,
-                               vec *dy) {
+                               const path *q, const rows *at, const int64_t *edges, int num_edges, ptrdiff_t c,
+                               const vec *seen, vec *dy) {
     const ptrdiff_t stride = q->channels;
     const int dim_in = q->dim_in;
     for (int i = 0; i < num_edges; i++) {
-        const int64_t e = edges[i], row = p->sender[e] * p->x_width + q->x + c, at_w = e * p->w_width + q->w + c;
-        const REAL *x = (const REAL *)p->x + row, *w = (const REAL *)p->w + at_w;
+        const int64_t e = edges[i], row = p->sender[e] * p->x_width + q->x + c;
+        const int64_t at_w = (at->in_order ? i : e) * p->w_width + q->w + c;
+        const REAL *x = (const REAL *)p->x + row, *w = (const REAL *)at->w + at_w;
         const REAL *y = (const REAL *)p->y + e * p->y_width + q->y;
         REAL *dx = p->dx ? (REAL *)p->dx + row : NULL;
         vec *dy_e = dy + i * p->y_width + q->y;
@@ -130,14 +114,15 @@ INLINE void NAME(slopes_edges)(int dim_edge, int registers, int channels, int ta
             dx += stride;
         }
         for (int n = 0; n < dim_edge; n++) if (want_y) dy_e[n] = dot[n];
-        if (want_xw && p->dw) EACH(b) NAME(store)((REAL *)p->dw + at_w + b * LANES, dw[b], channels);
+        if (want_xw && at->dw) EACH(b) NAME(store)((REAL *)at->dw + at_w + b * LANES, dw[b], channels);
     }
 }
 
 /* ∂T/∂x, ∂T/∂y and ∂T/∂w of one path, for one receiver and some of its edges. The cotangent, seen through the
    coupling once for all edges, is G[m,n] = Σ_k C[m,n,k] g[k]. */
 INLINE void NAME(slopes_block)(int registers, int channels, int tangent, int want_y, int want_xw, const problem *p, const path *q,
-                               int64_t receiver, const int64_t *edges, int num_edges, ptrdiff_t c, vec *seen, vec *dy) {
+                               const rows *at, int64_t receiver, const int64_t *edges, int num_edges, ptrdiff_t c,
+                               vec *seen, vec *dy) {
     const int num_pairs = q->dim_in * q->dim_edge;
     const int32_t *first = p->index + q->couplings_in, *place = first + num_pairs + 1;
     const REAL *coefficient = (const REAL *)p->coefficients + q->coefficients_in;
@@ -150,7 +135,7 @@ INLINE void NAME(slopes_block)(int registers, int channels, int tangent, int wan
     }
 #define OF(dim)                                                                                                    \
     case dim:                                                                                                      \
-        NAME(slopes_edges)(dim, registers, channels, tangent, want_y, want_xw, p, q, edges, num_edges, c, seen, dy);        \
+        NAME(slopes_edges)(dim, registers, channels, tangent, want_y, want_xw, p, q, at, edges, num_edges, c, seen, dy);    \
         break;
     switch (q->dim_edge) { OF(1) OF(3) OF(5) OF(7) OF(9) }
 #undef OF
@@ -168,70 +153,85 @@ INLINE void NAME(slopes_block)(int registers, int channels, int tangent, int wan
         if (q->channels > c) block(1, (int)(q->channels - c), __VA_ARGS__);                                        \
     }
 
-static TARGET void NAME(sum_plain)(const problem *p, int64_t receiver, int64_t e, int64_t stop, vec *scratch) {
-    BLOCKS(NAME(sum_block), 0, p, q, receiver, e, stop, c, scratch)
+static TARGET void NAME(sum_plain)(const problem *p, int64_t receiver, const REAL *w, int64_t e, int64_t stop, vec *sums) {
+    BLOCKS(NAME(sum_block), 0, p, q, receiver, w, e, stop, c, sums)
 }
 
-static TARGET void NAME(sum_tangent)(const problem *p, int64_t receiver, int64_t e, int64_t stop, vec *scratch) {
-    BLOCKS(NAME(sum_block), 1, p, q, receiver, e, stop, c, scratch)
+static TARGET void NAME(sum_tangent)(const problem *p, int64_t receiver, const REAL *w, int64_t e, int64_t stop, vec *sums) {
+    BLOCKS(NAME(sum_block), 1, p, q, receiver, w, e, stop, c, sums)
 }
 
 static TARGET void NAME(sum)(const problem *p, int64_t begin, int64_t end, void *scratch) {
+    vec *sums = scratch;
+    REAL *made = (REAL *)(sums + 2 * p->most_pairs);
     for (int64_t receiver = begin; receiver < end; receiver++)
-        for (int64_t e = p->first[receiver]; e < p->first[receiver + 1]; e += AT_ONCE) {
-            const int64_t stop = e + AT_ONCE < p->first[receiver + 1] ? e + AT_ONCE : p->first[receiver + 1];
-            if (p->x2) NAME(sum_tangent)(p, receiver, e, stop, scratch);
-            else NAME(sum_plain)(p, receiver, e, stop, scratch);
+        for (int64_t e = p->first[receiver]; e < p->last[receiver]; e += AT_ONCE) {
+            const int64_t stop = e + AT_ONCE < p->last[receiver] ? e + AT_ONCE : p->last[receiver];
+            const REAL *w = p->table ? made : (const REAL *)p->w + e * p->w_width;
+            if (p->table)
+                for (int64_t i = e; i < stop; i++)
+                    NAME(spline_row)(p->table, ((const REAL *)p->r)[i], 0, made + (i - e) * p->w_width);
+            if (p->x2) NAME(sum_tangent)(p, receiver, w, e, stop, sums);
+            else NAME(sum_plain)(p, receiver, w, e, stop, sums);
         }
 }
 
-static TARGET void NAME(slopes_y)(const problem *p, int64_t receiver, const int64_t *edges, int n, vec *seen, vec *dy) {
-    BLOCKS(NAME(slopes_block), 0, 1, 0, p, q, receiver, edges, n, c, seen, dy)
+static TARGET void NAME(slopes_y)(const problem *p, const rows *at, int64_t receiver, const int64_t *edges, int n,
+                                  vec *seen, vec *dy) {
+    BLOCKS(NAME(slopes_block), 0, 1, 0, p, q, at, receiver, edges, n, c, seen, dy)
 }
 
-static TARGET void NAME(slopes_xw)(const problem *p, int64_t receiver, const int64_t *edges, int n, vec *seen, vec *dy) {
-    BLOCKS(NAME(slopes_block), 0, 0, 1, p, q, receiver, edges, n, c, seen, dy)
+static TARGET void NAME(slopes_xw)(const problem *p, const rows *at, int64_t receiver, const int64_t *edges, int n,
+                                   vec *seen, vec *dy) {
+    BLOCKS(NAME(slopes_block), 0, 0, 1, p, q, at, receiver, edges, n, c, seen, dy)
 }
 
-static TARGET void NAME(slopes_xyw)(const problem *p, int64_t receiver, const int64_t *edges, int n, vec *seen, vec *dy) {
-    BLOCKS(NAME(slopes_block), 0, 1, 1, p, q, receiver, edges, n, c, seen, dy)
+static TARGET void NAME(slopes_xyw)(const problem *p, const rows *at, int64_t receiver, const int64_t *edges, int n,
+                                    vec *seen, vec *dy) {
+    BLOCKS(NAME(slopes_block), 0, 1, 1, p, q, at, receiver, edges, n, c, seen, dy)
 }
 
-static TARGET void NAME(slopes_tangent)(const problem *p, int64_t receiver, const int64_t *edges, int n, vec *seen,
-                                        vec *dy) {
-    BLOCKS(NAME(slopes_block), 1, 1, 1, p, q, receiver, edges, n, c, seen, dy)
+static TARGET void NAME(slopes_tangent)(const problem *p, const rows *at, int64_t receiver, const int64_t *edges, int n,
+                                        vec *seen, vec *dy) {
+    BLOCKS(NAME(slopes_block), 1, 1, 1, p, q, at, receiver, edges, n, c, seen, dy)
+}
+
+/* Some edges of a receiver: what is kept for each, and what its sums over channels and paths come to. */
+static TARGET void NAME(slopes_at)(const problem *p, int64_t receiver, const int64_t *edges, int n, void *scratch) {
+    vec *dy = scratch, *seen = dy + AT_ONCE * p->y_width;
+    REAL *made = (REAL *)(seen + 2 * p->most_pairs), *by_made = made + AT_ONCE * p->w_width;
+    const rows at = {p->table ? made : p->w, p->table ? by_made : p->dw, p->table != NULL};
+    if (p->table)
+        for (int i = 0; i < n; i++)
+            NAME(spline_row)(p->table, ((const REAL *)p->r)[edges[i]], 0, made + i * p->w_width);
+    if (p->dy || p->x2) memset(dy, 0, n * p->y_width * sizeof(vec));
+    if (p->x2) NAME(slopes_tangent)(p, &at, receiver, edges, n, seen, dy);
+    else if (!p->dy) NAME(slopes_xw)(p, &at, receiver, edges, n, seen, dy);
+    else if (!p->dx && !at.dw) NAME(slopes_y)(p, &at, receiver, edges, n, seen, dy);
+    else NAME(slopes_xyw)(p, &at, receiver, edges, n, seen, dy);
+    for (int i = 0; i < n && p->dy; i++)
+        for (ptrdiff_t m = 0; m < p->y_width; m++) {
+            REAL total = 0, *to = (REAL *)p->dy + edges[i] * p->y_width + m;
+            for (int lane = 0; lane < LANES; lane++) total += dy[i * p->y_width + m][lane];
+            *to = p->table ? *to + total : total;
+        }
+    for (int i = 0; i < n && p->table; i++)
+        ((REAL *)p->dr)[edges[i]] +=
+            NAME(spline_dot)(p->table, ((const REAL *)p->r)[edges[i]], 1, by_made + i * p->w_width);
 }
 
 /* The edges that leave the senders from `begin` to `end`, receiver by receiver. Whoever calls this for disjoint
    ranges of senders from several threads gives each of them numbers of its own to write, and each is added up in
    the order of the edges, whatever the ranges. */
 static TARGET void NAME(slopes)(const problem *p, int64_t begin, int64_t end, void *scratch) {
-    vec *dy = scratch, *seen = dy + AT_ONCE * p->y_width;
     int64_t edges[AT_ONCE];
     for (int64_t receiver = 0; receiver < p->num_receivers; receiver++)
-        for (int64_t e = p->first[receiver], end_e = p->first[receiver + 1]; e < end_e;) {
+        for (int64_t e = p->first[receiver], last = p->last[receiver]; e < last;) {
             /* Which edges go together does not depend on the range: else sums would be in another order. */
-            const int64_t stop = e + AT_ONCE < end_e ? e + AT_ONCE : end_e;
+            const int64_t stop = e + AT_ONCE < last ? e + AT_ONCE : last;
             int n = 0;
             for (; e < stop; e++)
                 if (p->sender[e] >= begin && p->sender[e] < end) edges[n++] = e;
-            if (!n) continue;
-            if (p->dy || p->x2) memset(dy, 0, n * p->y_width * sizeof(vec));
-            if (p->x2) NAME(slopes_tangent)(p, receiver, edges, n, seen, dy);
-            else if (!p->dy) NAME(slopes_xw)(p, receiver, edges, n, seen, dy);
-            else if (!p->dx && !p->dw) NAME(slopes_y)(p, receiver, edges, n, seen, dy);
-            else NAME(slopes_xyw)(p, receiver, edges, n, seen, dy);
-            if (p->dy)
-                for (int i = 0; i < n; i++)
-                    for (ptrdiff_t m = 0; m < p->y_width; m++) {
-                        REAL total = 0;
-                        for (int lane = 0; lane < LANES; lane++) total += dy[i * p->y_width + m][lane];
-                        ((REAL *)p->dy)[edges[i] * p->y_width + m] = total;
-                    }
+            if (n) NAME(slopes_at)(p, receiver, edges, n, scratch);
         }
 }
-
-#undef vec
-#undef INLINE
-#undef EACH
-#undef BLOCKS

@@ -1,46 +1,58 @@
 /* Cubic splines of many functions at many lengths, for one type of number and one set of instructions: included by
-   product.c once for each. Given: REAL, TARGET and NAME(f), as for product.h.
+   variant.h once for each.
 
-   An interval holds four rows of coefficients, one number a function; a derivative of a cubic is another sum of
-   the same four with other factors, so one loop serves every order. */
+   Splines are sums of cubic B-splines, of which four reach any length: a value is a sum of four rows of coefficients,
+   one number a function, and a derivative the same sum with other factors, so one loop serves every order. */
 
-/* The factors of the four coefficients at r, and where they lie; NULL beyond the last knot. */
-static TARGET const REAL *NAME(interval)(const spline *s, int64_t e, REAL factor[4]) {
-    const REAL place = ((const REAL *)s->r)[e] / (REAL)s->spacing;
+/* The factors of four rows of coefficients at a length, for a derivative; and the first row, NULL beyond the cutoff. */
+static TARGET const REAL *NAME(rows_at)(const spline *s, REAL r, int order, REAL factor[4]) {
+    const REAL place = r / (REAL)s->spacing, h = (REAL)(1 / s->spacing);
     if (place >= (REAL)s->intervals) return NULL;
     const int64_t i = place > 0 ? (int64_t)place : 0; /* no number is in the first interval, and stays none */
-    const REAL t = place - (REAL)i, h = (REAL)(1 / s->spacing);
+    const REAL t = place - (REAL)i, u = 1 - t;
     const REAL cubic[4][4] = {
-        {1, t, t * t, t * t * t}, {0, h, 2 * t * h, 3 * t * t * h}, {0, 0, 2 * h * h, 6 * t * h * h}, {0, 0, 0, 6 * h * h * h}};
-    for (int p = 0; p < 4; p++) factor[p] = cubic[s->order][p];
-    return (const REAL *)s->coefficients + i * 4 * s->functions;
+        {u * u * u / 6, (t * t * (3 * t - 6) + 4) / 6, (u * u * (3 * u - 6) + 4) / 6, t * t * t / 6},
+        {-u * u / 2 * h, (3 * t - 4) * t / 2 * h, (4 - 3 * u) * u / 2 * h, t * t / 2 * h},
+        {u * h * h, (3 * t - 2) * h * h, (3 * u - 2) * h * h, t * h * h},
+        {-h * h * h, 3 * h * h * h, -3 * h * h * h, h * h * h}};
+    for (int p = 0; p < 4; p++) factor[p] = cubic[order][p];
+    return (const REAL *)s->coefficients + i * s->functions;
+}
+
+/* All functions at one length. */
+static TARGET void NAME(spline_row)(const spline *s, REAL r, int order, REAL *restrict to) {
+    const int64_t n = s->functions;
+    REAL f[4];
+    const REAL *restrict c = NAME(rows_at)(s, r, order, f);
+    if (!c) memset(to, 0, n * sizeof(REAL));
+    else
+        for (int64_t j = 0; j < n; j++)
+            to[j] = f[0] * c[j] + f[1] * c[n + j] + f[2] * c[2 * n + j] + f[3] * c[3 * n + j];
+}
+
+/* The product of all functions at one length with as many numbers. */
+static TARGET REAL NAME(spline_dot)(const spline *s, REAL r, int order, const REAL *restrict a) {
+    enum { SUMS = 32 };
+    const int64_t n = s->functions;
+    REAL f[4], sum[SUMS] = {0}, total = 0;
+    const REAL *restrict c = NAME(rows_at)(s, r, order, f);
+    if (!c) return 0;
+    int64_t j = 0;
+    for (; j + SUMS <= n; j += SUMS)
+        for (int l = 0; l < SUMS; l++)
+            sum[l] += a[j + l] * (f[0] * c[j + l] + f[1] * c[n + j + l] + f[2] * c[2 * n + j + l] + f[3] * c[3 * n + j + l]);
+    for (; j < n; j++) total += a[j] * (f[0] * c[j] + f[1] * c[n + j] + f[2] * c[2 * n + j] + f[3] * c[3 * n + j]);
+    for (int l = 0; l < SUMS; l++) total += sum[l];
+    return total;
 }
 
 static TARGET void NAME(spline_values)(const spline *s, int64_t begin, int64_t end) {
-    const int64_t n = s->functions;
-    for (int64_t e = begin; e < end; e++) {
-        REAL f[4], *restrict to = (REAL *)s->values + e * n;
-        const REAL *restrict c = NAME(interval)(s, e, f);
-        if (!c) memset(to, 0, n * sizeof(REAL));
-        else
-            for (int64_t j = 0; j < n; j++) to[j] = f[0] * c[j] + f[1] * c[n + j] + f[2] * c[2 * n + j] + f[3] * c[3 * n + j];
-    }
+    for (int64_t e = begin; e < end; e++)
+        NAME(spline_row)(s, ((const REAL *)s->r)[e], s->order, (REAL *)s->values + e * s->functions);
 }
 
 static TARGET void NAME(spline_dots)(const spline *s, int64_t begin, int64_t end) {
-    const int64_t n = s->functions;
-    enum { LANES_OF_SUM = 32 };
-    for (int64_t e = begin; e < end; e++) {
-        REAL f[4], sum[LANES_OF_SUM] = {0}, total = 0;
-        const REAL *restrict a = (const REAL *)s->a + e * n, *restrict c = NAME(interval)(s, e, f);
-        int64_t j = 0;
-        if (c) {
-            for (; j + LANES_OF_SUM <= n; j += LANES_OF_SUM)
-                for (int l = 0; l < LANES_OF_SUM; l++)
-                    sum[l] += a[j + l] * (f[0] * c[j + l] + f[1] * c[n + j + l] + f[2] * c[2 * n + j + l] + f[3] * c[3 * n + j + l]);
-            for (; j < n; j++) total += a[j] * (f[0] * c[j] + f[1] * c[n + j] + f[2] * c[2 * n + j] + f[3] * c[3 * n + j]);
-            for (int l = 0; l < LANES_OF_SUM; l++) total += sum[l];
-        }
-        ((REAL *)s->dots)[e] = total;
-    }
+    for (int64_t e = begin; e < end; e++)
+        ((REAL *)s->dots)[e] =
+            NAME(spline_dot)(s, ((const REAL *)s->r)[e], s->order, (const REAL *)s->a + e * s->functions);
 }

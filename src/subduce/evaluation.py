@@ -13,7 +13,16 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from .data import Batch, EdgeBudgetSampler, Graph, GraphDataset, open_structures
-from .models import EnergyModel, Prediction, check_elements, energies_only, forces_and_stress, load, resolve_device
+from .models import (
+    EnergyModel,
+    Engine,
+    Prediction,
+    check_elements,
+    energies_only,
+    forces_and_stress,
+    load,
+    resolve_device,
+)
 from .o3 import random_rotations
 from .records import Record, fingerprint
 
@@ -126,6 +135,7 @@ def evaluate(
     data: Dataset | str | Path,
     *,
     device: str = "auto",
+    radial: str = "table",
     batch_size: int = 32,
     max_edges: int | None = 100_000,
     stress: bool = True,
@@ -134,7 +144,8 @@ def evaluate(
 ) -> Record:
     """Errors of a model on a data set.
 
-    Both may be paths; a model that was loaded stays where it is when `device` is "auto". `results`
+    Both may be paths; a model that was loaded stays where it is when `device` is "auto". `radial` is that of
+    `subduce.models.Engine`. `results`
     holds `n_structures`, `n_atoms`, `<target>_mae` and `<target>_rmse` (eV, Å), those of forces per
     species (`forces_mae_H`), per kind of structure below `by_config_type` where structures have one,
     and `parity`: up to `parity_points` pairs of reference and prediction by target, a random choice
@@ -150,10 +161,12 @@ def evaluate(
     kinds, errors, groups = data.config_types, Errors(_device_of(model)), _Groups()
     pairs = {name: _Pairs(parity_points) for name in ("per_atom_energy", "forces", "stress")}
     done, sampler = 0, EdgeBudgetSampler(data.num_edges, batch_size=batch_size, max_edges=max_edges)
+    engine = Engine(model, radial=radial)
     with evaluating(model):
         for rows in sampler:
             batch = data.batch(rows).to(errors.device)
-            prediction = predict(model, batch, stress=stress)
+            derivatives, with_stress = _labelled(batch, stress)
+            prediction = engine(batch.graph, derivatives=derivatives, stress=with_stress)
             groups.add([kinds[row] for row in rows], errors.add(prediction, batch), batch.graph)
             for name, kept in pairs.items():
                 kept.add(predicted(name, prediction, batch), *reference(name, batch))
@@ -162,7 +175,13 @@ def evaluate(
                 on_progress(done, len(data))
     results = _size(errors.size) | errors.metrics(species=True) | groups.results()
     results["parity"] = {name: kept.results() for name, kept in pairs.items() if len(kept.pairs)}
-    settings = {"device": str(errors.device), "batch_size": batch_size, "max_edges": max_edges, "stress": stress}
+    settings = {
+        "device": str(errors.device),
+        "radial": radial,
+        "batch_size": batch_size,
+        "max_edges": max_edges,
+        "stress": stress,
+    }
     return Record("evaluate", inputs, settings, results, time.monotonic() - began)
 
 
@@ -181,10 +200,16 @@ def evaluating(model: EnergyModel) -> Iterator[None]:
 
 def predict(model: EnergyModel, batch: Batch, *, stress: bool = True, create_graph: bool = False) -> Prediction:
     """What a model says of a batch, with the derivatives that the batch has labels for and no others."""
-    stress = stress and not bool(batch.labels.stress.isnan().all())
-    if not create_graph and not stress and bool(batch.labels.forces.isnan().all()):
+    derivatives, stress = _labelled(batch, stress)
+    if not create_graph and not derivatives:
         return energies_only(model, batch.graph)
     return forces_and_stress(model, batch.graph, stress=stress, create_graph=create_graph)
+
+
+def _labelled(batch: Batch, stress: bool) -> tuple[bool, bool]:
+    """Whether there is a label of any derivative, and one of stress that is asked for."""
+    stress = stress and not bool(batch.labels.stress.isnan().all())
+    return stress or not bool(batch.labels.forces.isnan().all()), stress
 
 
 def equivariance_error(

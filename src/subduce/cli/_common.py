@@ -25,6 +25,12 @@ def add_device(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", default="auto", metavar="auto|cpu|cuda", help="where to compute (auto)")
 
 
+def add_radial(parser: argparse.ArgumentParser) -> None:
+    """The option `--radial`."""
+    what = "splines in place of the radial networks, much faster on CPUs, or the networks themselves (table)"
+    parser.add_argument("--radial", choices=["table", "exact"], default="table", help=what)
+
+
 def add_seed(parser: argparse.ArgumentParser) -> None:
     """The option `--seed`."""
     parser.add_argument("--seed", type=int, metavar="N", help="seed of every random choice")

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from ._common import add_device, add_output, keep_record, metrics_table, progress, say
+from ._common import add_device, add_output, add_radial, keep_record, metrics_table, progress, say
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -13,6 +13,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("data", type=Path, metavar="DATA", help="structures with labels")
     add_output(parser, None, "folder to keep the record in")
     add_device(parser)
+    add_radial(parser)
 
 
 def run(options: argparse.Namespace) -> Any:
@@ -20,7 +21,9 @@ def run(options: argparse.Namespace) -> Any:
     from ..evaluation import evaluate
 
     with progress("structure") as advance:
-        record = evaluate(options.model, options.data, device=options.device, on_progress=advance)
+        record = evaluate(
+            options.model, options.data, device=options.device, radial=options.radial, on_progress=advance
+        )
     keep_record(record, options.output)
     say(metrics_table(record.results))
     return record

@@ -4,7 +4,17 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from ._common import add_device, add_output, add_seed, keep_record, progress, refuse_to_overwrite, say, table
+from ._common import (
+    add_device,
+    add_output,
+    add_radial,
+    add_seed,
+    keep_record,
+    progress,
+    refuse_to_overwrite,
+    say,
+    table,
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -27,6 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_output(parser, None, "folder of the record and the trajectory (md, without --trajectory)")
     add_seed(parser)
     add_device(parser)
+    add_radial(parser)
 
 
 def run(options: argparse.Namespace) -> Any:
@@ -47,7 +58,7 @@ def run(options: argparse.Namespace) -> Any:
     if not options.restart:
         refuse_to_overwrite(trajectory, options.overwrite, "--restart to go on or --overwrite to begin anew")
     atoms = read_structure(options.structure, options.index)
-    calculator = Calculator(options.model, device=options.device, dtype=options.dtype)
+    calculator = Calculator(options.model, device=options.device, dtype=options.dtype, radial=options.radial)
     calculator.graph(atoms)  # a structure that the model cannot take is refused before anything is written over
     if options.overwrite and not options.restart:
         trajectory.unlink(missing_ok=True)

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from ._common import add_device, progress, refuse_to_overwrite, say
+from ._common import add_device, add_radial, progress, refuse_to_overwrite, say
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -14,6 +14,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("target", type=Path, metavar="OUT", help="the file to write, .extxyz")
     parser.add_argument("--overwrite", action="store_true", help="write over a file that is there")
     add_device(parser)
+    add_radial(parser)
 
 
 def run(options: argparse.Namespace) -> Any:
@@ -23,6 +24,13 @@ def run(options: argparse.Namespace) -> Any:
     from ..interfaces import predict
 
     with progress("structure") as advance:
-        record = predict(options.model, options.source, options.target, device=options.device, progress=advance)
+        record = predict(
+            options.model,
+            options.source,
+            options.target,
+            device=options.device,
+            radial=options.radial,
+            progress=advance,
+        )
     say(f"wrote {record.results['n_structures']} structures with predictions to {options.target}")
     return record

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from ._common import add_device, add_output, keep_record, progress, refuse_to_overwrite, say, table
+from ._common import add_device, add_output, add_radial, keep_record, progress, refuse_to_overwrite, say, table
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -20,6 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--dtype", choices=["float32", "float64"], help="precision of the network")
     add_output(parser, "relax", "folder of relaxed.extxyz and the record")
     add_device(parser)
+    add_radial(parser)
 
 
 def run(options: argparse.Namespace) -> Any:
@@ -36,7 +37,7 @@ def run(options: argparse.Namespace) -> Any:
     target = options.output / "relaxed.extxyz"
     refuse_to_overwrite(target, options.overwrite)
     atoms = read_structure(options.structure, options.index)
-    calculator = Calculator(options.model, device=options.device, dtype=options.dtype)
+    calculator = Calculator(options.model, device=options.device, dtype=options.dtype, radial=options.radial)
     with progress("step") as advance:
         record = relax(calculator, atoms, config, progress=advance)
     write_structure(atoms, target)

@@ -65,8 +65,11 @@ class Graph(_Tensors):
 
     def edge_vectors(self) -> EdgeVectors:
         """Vectors from each receiver to its sender, positions[s] + shifts @ cell − positions[r], in Å."""
-        translations = torch.einsum("ea,eab->eb", self.shifts, self.cell[self.structure[self.receiver]])
-        return self.positions[self.sender] - self.positions[self.receiver] + translations
+        return self.positions[self.sender] - self.positions[self.receiver] + self.translations()
+
+    def translations(self) -> EdgeVectors:
+        """What periodicity adds to the vector of each edge, shifts @ cell, in Å."""
+        return torch.einsum("ea,eab->eb", self.shifts, self.cell[self.structure[self.receiver]])
 
     def sum_atoms(self, values: Tensor) -> Tensor:
         """Sums over the atoms of each structure: `[atoms, …]` to `[structures, …]`."""

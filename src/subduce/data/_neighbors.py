@@ -84,16 +84,22 @@ class SkinList:
         self, atomic_numbers: npt.ArrayLike, positions: npt.ArrayLike, cell: npt.ArrayLike, pbc: npt.ArrayLike
     ) -> Graph:
         """The structure as a graph on the CPU; `ValueError` where `neighbor_list` has no answer."""
+        graph = self.pairs(atomic_numbers, positions, cell, pbc)
+        near = graph.edge_vectors().square().sum(-1) < self.cutoff**2
+        return graph.replace(sender=graph.sender[near], receiver=graph.receiver[near], shifts=graph.shifts[near])
+
+    def pairs(
+        self, atomic_numbers: npt.ArrayLike, positions: npt.ArrayLike, cell: npt.ArrayLike, pbc: npt.ArrayLike
+    ) -> Graph:
+        """The same with all edges that are kept, up to `cutoff + skin`; the same tensors until the next search."""
         numbers, periodic = np.array(atomic_numbers, dtype=np.int64), np.array(pbc, dtype=bool)
         place, lattice = np.array(positions, dtype=np.float64), np.array(cell, dtype=np.float64)
         if self._last is None or not self._holds(self._last, numbers, place, lattice, periodic):
             self.searches += 1
             edges = neighbor_list(place, lattice, periodic, self.cutoff + self.skin)
-            self._last = _Search(numbers, place, lattice, periodic, *edges)
-        sender, receiver, shifts = self._last.sender, self._last.receiver, self._last.shifts
-        vectors = place[sender] - place[receiver] + shifts @ lattice
-        near = np.einsum("ea,ea->e", vectors, vectors) < self.cutoff**2
-        return graph_of(numbers, place, lattice, periodic, sender[near], receiver[near], shifts[near])
+            graph = graph_of(numbers, place, lattice, periodic, *edges)
+            self._last = _Search(numbers, place, lattice, periodic, graph)
+        return self._last.graph.replace(positions=torch.from_numpy(place), cell=torch.from_numpy(lattice)[None])
 
     def _holds(
         self, last: "_Search", numbers: np.ndarray, place: np.ndarray, lattice: np.ndarray, periodic: np.ndarray
@@ -112,15 +118,13 @@ class SkinList:
 
 @dataclass(frozen=True)
 class _Search:
-    """A structure and its edges, as they were when the edges were searched."""
+    """A structure as it was when its edges were searched, and these."""
 
     numbers: np.ndarray
     positions: np.ndarray
     cell: np.ndarray
     pbc: np.ndarray
-    sender: np.ndarray
-    receiver: np.ndarray
-    shifts: np.ndarray
+    graph: Graph
 
 
 def graph_of(

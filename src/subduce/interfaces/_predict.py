@@ -12,7 +12,7 @@ import torch
 
 from ..config import InputError
 from ..data import Batch, Structure, atoms_from_structure, graph_from_structure, open_structures
-from ..models import EnergyModel, check_elements, forces_and_stress, load, resolve_device
+from ..models import EnergyModel, Engine, check_elements, load, resolve_device
 from ..records import Record, appearing_whole, fingerprint
 
 _SUFFIXES = (".extxyz", ".xyz")
@@ -25,6 +25,7 @@ def predict(
     target: str | Path,
     *,
     device: str = "auto",
+    radial: str = "table",
     max_edges: int = _MAX_EDGES,
     progress: Callable[[int, int], None] | None = None,
 ) -> Record:
@@ -33,7 +34,8 @@ def predict(
     A structure keeps what it had and gains `pred_energy` (eV), `pred_forces` (eV/Å) and, with three
     periodic lattice vectors, `pred_stress` (eV/Å³, nine numbers, row by row). `target` appears whole or
     not at all; what stood there is replaced. Memory grows neither with the file nor beyond batches of `max_edges`
-    edges. `progress` is called with the number of structures done and in all.
+    edges. `radial` is that of `subduce.models.Engine`. `progress` is called with the number of structures done and
+    in all.
 
     Raises `InputError` for files that cannot be read and for an element that the model does not know.
     """
@@ -43,6 +45,7 @@ def predict(
     inputs = {str(path): fingerprint(path) for path in (model, source) if isinstance(path, str | Path)}
     place = resolve_device(device)
     potential = load(model, device=place).requires_grad_(False) if isinstance(model, str | Path) else model
+    engine = Engine(potential, radial=radial)
     structures = open_structures(source)
     images = _images(source, structures)
     done = atoms = 0
@@ -51,7 +54,7 @@ def predict(
         for group in _groups(structures, potential, max_edges):
             batch = Batch.collate([one for _, one in group]).to(place)
             for (structure, _), image, (energy, forces, stress) in zip(
-                group, images, _answers(potential, batch), strict=False
+                group, images, _answers(engine, batch), strict=False
             ):
                 image.info["pred_energy"], image.arrays["pred_forces"] = energy, forces
                 if structure.pbc.all():
@@ -62,7 +65,7 @@ def predict(
                 progress(done, len(structures))
         file.detach()  # or it would close the stream when it goes
     results = {"n_structures": done, "n_atoms": atoms, "output": str(target)}
-    settings = {"device": str(place), "max_edges": max_edges}
+    settings = {"device": str(place), "radial": radial, "max_edges": max_edges}
     return Record("predict", inputs, settings, results, time.perf_counter() - started)
 
 
@@ -90,9 +93,9 @@ def _groups(
         yield group
 
 
-def _answers(model: EnergyModel, batch: Batch) -> Iterator[tuple[float, np.ndarray, np.ndarray]]:
+def _answers(engine: Engine, batch: Batch) -> Iterator[tuple[float, np.ndarray, np.ndarray]]:
     """Energy, forces and stress of each structure."""
-    said = forces_and_stress(model, batch.graph, stress=bool(batch.graph.pbc.all(-1).any()))
+    said = engine(batch.graph, stress=bool(batch.graph.pbc.all(-1).any()))
     sizes = batch.graph.atoms_per_structure().tolist()
     stress = said.stress if said.stress is not None else batch.graph.cell
     forces = torch.split(said.forces.cpu(), sizes)  # type: ignore[union-attr]

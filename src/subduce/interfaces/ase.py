@@ -1,6 +1,7 @@
 """The potential as an ASE calculator."""
 
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 
 import ase
@@ -14,14 +15,12 @@ from ..config import InputError
 from ..data import Graph, SkinList
 from ..models import (
     EnergyModel,
+    Engine,
     Potential,
     Prediction,
     check_elements,
-    energies_only,
-    forces_and_stress,
     load,
     resolve_device,
-    tabulated,
 )
 
 _DERIVATIVES = {"forces", "stress"}
@@ -32,9 +31,9 @@ class Calculator(ASECalculator):
 
     `model` is the path of a model file, or a model. `device` "auto" takes a GPU where there is one;
     a model that was handed over stays where it is. `dtype` runs the network in another precision
-    than it was trained in. `radial` "table" takes splines in place of a potential's radial networks
-    (see `subduce.models.tabulated`). The neighbour list is kept until an atom has moved half the
-    `skin` (Å).
+    than it was trained in. On a CPU a potential runs as a program, with splines in place of its radial
+    networks (see `subduce.models.Engine`); `radial` "exact" turns that off. The neighbour list is kept
+    until an atom has moved half the `skin` (Å).
 
     What was asked of the last geometry is computed together for the next, so dynamics at
     constant pressure costs one pass a step, and energies alone cost no derivative.
@@ -52,17 +51,14 @@ class Calculator(ASECalculator):
         device: str = "auto",
         backend: str = "auto",
         dtype: torch.dtype | str | None = None,
-        radial: str = "exact",
+        radial: str = "table",
         skin: float = 0.5,
     ) -> None:
         super().__init__()
         if backend != "auto" and backend not in kernels.available():
             raise ValueError(f"backend must be auto or one of {', '.join(kernels.available())}, got {backend!r}")
-        if radial not in ("exact", "table"):
-            raise ValueError(f"radial must be exact or table, got {radial!r}")
         self.model, self.device = _placed(model, device, backend, dtype)
-        if radial == "table" and isinstance(self.model, Potential):
-            self.model = tabulated(self.model)
+        self._engine = Engine(self.model, radial=radial)
         self._neighbors = SkinList(self.model.cutoff, skin=skin)
         self._asked: set[str] = set()
         self._warned = False
@@ -86,7 +82,7 @@ class Calculator(ASECalculator):
         wanted = set(properties) | self._asked
         if system_changes:
             self._asked = set(properties)
-        prediction = self.predict(self.graph(atoms), wanted)
+        prediction = self.predict(self._graph(atoms, self._neighbors.pairs), wanted)
         energy = prediction.energy.item()
         self.results = {"energy": energy, "free_energy": energy, "energies": prediction.energies.cpu().numpy()}
         if prediction.forces is not None:
@@ -96,18 +92,19 @@ class Calculator(ASECalculator):
 
     def graph(self, atoms: ase.Atoms) -> Graph:
         """The graph of `atoms` on the model's device, with the edges of the last one where they still hold."""
-        self._check(atoms)
-        try:
-            graph = self._neighbors.graph(atoms.numbers, atoms.positions, atoms.cell.array, atoms.pbc)
-        except ValueError as error:  # positions that are not finite, a periodic cell without volume
-            raise InputError(f"{atoms.get_chemical_formula()}: {error}") from None
-        return graph.to(self.device)
+        return self._graph(atoms, self._neighbors.graph)
 
     def predict(self, graph: Graph, properties: set[str]) -> Prediction:
         """The model's answer to a graph, with the derivatives that `properties` need and no others."""
-        if not properties & _DERIVATIVES:
-            return energies_only(self.model, graph)
-        return forces_and_stress(self.model, graph, stress="stress" in properties)
+        return self._engine(graph, derivatives=bool(properties & _DERIVATIVES), stress="stress" in properties)
+
+    def _graph(self, atoms: ase.Atoms, search: Callable[..., Graph]) -> Graph:
+        self._check(atoms)
+        try:
+            graph = search(atoms.numbers, atoms.positions, atoms.cell.array, atoms.pbc)
+        except ValueError as error:  # positions that are not finite, a periodic cell without volume
+            raise InputError(f"{atoms.get_chemical_formula()}: {error}") from None
+        return graph.to(self.device)
 
     def _check(self, atoms: ase.Atoms) -> None:
         check_elements(self.model, atoms.numbers.tolist(), source=atoms.get_chemical_formula())

@@ -7,5 +7,10 @@ from ._ops import bind as bind
 from ._plan import Path as Path
 from ._plan import ProductPlan as ProductPlan
 from ._plan import channelwise_plan as channelwise_plan
+from ._program import ACTIVATIONS as ACTIVATIONS
+from ._program import Block as Block
+from ._program import GateBlock as GateBlock
+from ._program import Program as Program
+from ._program import Rows as Rows
 from ._table import SplineTable as SplineTable
 from ._table import spline_coefficients as spline_coefficients

@@ -59,11 +59,11 @@ def partials(
     table = tables(plan, x.dtype)
     if tangents:
         tangents = {s: tangents[s].contiguous() if s in tangents else torch.zeros_like(given[s]) for s in "xyw"}
-    problem = _Problem(
+    problem = Problem(
         *(tensor.data_ptr() for tensor in table[:3]),
         *(len(plan.paths), table.most_pairs, num_receivers),
         *(plan.irreps_in.dim, plan.irreps_edge.dim, plan.num_weights, plan.irreps_out.dim),
-        *(first.data_ptr(), sender.data_ptr()),
+        *(first.data_ptr(), first.data_ptr() + first.element_size(), sender.data_ptr()),
         *(given[slot].data_ptr() if slot in given else None for slot in "gxyw"),
         *(tangents[slot].data_ptr() if tangents else None for slot in "xyw"),
         *(found[slot].data_ptr() if slot in found else None for slot in "gxyw"),
@@ -92,11 +92,12 @@ def spline(r: Tensor, coefficients: Tensor, spacing: float, order: int, a: Tenso
     if library() is None or r.device.type != "cpu" or r.dtype not in (torch.float32, torch.float64) or order > 3:
         return None
     r, coefficients, a = r.contiguous(), coefficients.contiguous(), None if a is None else a.contiguous()
-    result = torch.empty_like(r) if a is not None else r.new_empty(len(r), coefficients.shape[2])
+    intervals, functions = coefficients.shape[0] - 3, coefficients.shape[1]
+    result = torch.empty_like(r) if a is not None else r.new_empty(len(r), functions)
     pointers = (tensor.data_ptr() if tensor is not None else None for tensor in (r, coefficients, a))
     into = (result.data_ptr(), None) if a is None else (None, result.data_ptr())
-    problem = _Spline(*pointers, spacing, coefficients.shape[0], coefficients.shape[2], order, *into)
-    threads = torch.get_num_threads() if len(r) * coefficients.shape[2] > _FEW else 1
+    problem = Spline(*pointers, spacing, intervals, functions, order, *into)
+    threads = torch.get_num_threads() if len(r) * functions > _FEW else 1
     cuts = [len(r) * part // threads for part in range(threads + 1)]
     _share("subduce_spline", problem, (r.dtype == torch.float64,), cuts)
     return result
@@ -108,20 +109,20 @@ def cpu_instructions() -> str | None:
     return code.subduce_instructions().decode() if code else None
 
 
-class _Problem(ctypes.Structure):
-    """`problem` in `csrc/product.c`."""
+class Problem(ctypes.Structure):
+    """`problem` in `csrc/kernels.c`."""
 
     _fields_ = [
         *((name, ctypes.c_void_p) for name in ("paths", "index", "coefficients")),
         *((name, ctypes.c_int64) for name in ("num_paths", "most_pairs", "num_receivers")),
         *((name, ctypes.c_int64) for name in ("x_width", "y_width", "w_width", "g_width")),
-        *((name, ctypes.c_void_p) for name in ("first", "sender", "g", "x", "y", "w", "x2", "y2", "w2")),
-        *((name, ctypes.c_void_p) for name in ("sum", "dx", "dy", "dw")),
+        *((name, ctypes.c_void_p) for name in ("first", "last", "sender", "g", "x", "y", "w", "x2", "y2", "w2")),
+        *((name, ctypes.c_void_p) for name in ("sum", "dx", "dy", "dw", "table", "r", "dr")),
     ]
 
 
-class _Spline(ctypes.Structure):
-    """`spline` in `csrc/product.c`."""
+class Spline(ctypes.Structure):
+    """`spline` in `csrc/kernels.c`."""
 
     _fields_ = [
         *((name, ctypes.c_void_p) for name in ("r", "coefficients", "a")),
@@ -141,11 +142,15 @@ def library() -> ctypes.CDLL | None:
         except OSError:  # of another machine
             continue
         code.subduce_edge_product.argtypes = (
-            *(ctypes.POINTER(_Problem), ctypes.c_int, ctypes.c_int),
+            *(ctypes.POINTER(Problem), ctypes.c_int, ctypes.c_int),
             *(ctypes.c_int64, ctypes.c_int64),
         )
         code.subduce_spline.restype = None
-        code.subduce_spline.argtypes = (ctypes.POINTER(_Spline), ctypes.c_int, ctypes.c_int64, ctypes.c_int64)
+        code.subduce_spline.argtypes = (ctypes.POINTER(Spline), ctypes.c_int, ctypes.c_int64, ctypes.c_int64)
+        code.subduce_run.argtypes = (
+            *(ctypes.c_void_p, ctypes.c_int64, ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p),
+            *(ctypes.c_int64, ctypes.c_int64, ctypes.c_void_p),
+        )
         code.subduce_instructions.restype = ctypes.c_char_p
         return code
     return None
@@ -159,18 +164,19 @@ def _share(name: str, problem: ctypes.Structure, flags: tuple[bool, ...], cuts: 
         return function(problem, *flags, begin, end)
 
     *others, own = pairwise(cuts)
-    waiting = [_pool(len(others)).submit(work, *part) for part in others]
+    waiting = [pool(len(others)).submit(work, *part) for part in others]
     if any([work(*own), *(one.result() for one in waiting)]):
         raise MemoryError("no memory for the edge product")
 
 
 @cache
-def _pool(threads: int) -> ThreadPoolExecutor:
+def pool(threads: int) -> ThreadPoolExecutor:
+    """Threads for shares of the work, besides the caller's own."""
     return ThreadPoolExecutor(threads, thread_name_prefix="subduce")
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_pool.cache_clear)  # a child has none of its parent's threads
+    os.register_at_fork(after_in_child=pool.cache_clear)  # a child has none of its parent's threads
 
 
 def _cuts(edges_before: Tensor | None, num_rows: int, parts: int) -> list[int]:

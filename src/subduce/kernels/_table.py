@@ -1,27 +1,31 @@
 r"""Radial functions as cubic splines: for inference, where a network on the length of every edge would cost the most.
 
-A table holds for each interval of length h, and each of its many functions, the four coefficients of a
-cubic in $t = r/h - i$; the pieces meet with equal values, slopes and curvatures. Besides the functions
-themselves, $s^{(k)}(r)$, their products with a cotangent are an operator, $\langle a, s^{(k)}(r) \rangle$, so that
-neither derivatives nor what they are made of is ever stored for an edge. The two are closed:
+A table holds the coefficients of cubic B-splines at equal distances h, one row a spline and one column a function;
+four of them reach any length. So a value is a sum of four rows, whatever the coefficients it has continuous first and
+second derivatives, and there is a quarter of the numbers that four powers for each interval would take. Besides the
+functions themselves, $s^{(k)}(r)$, their products with a cotangent are an operator,
+$\langle a, s^{(k)}(r) \rangle$, so that neither derivatives nor what they are made of is ever stored for an edge.
+The two are closed:
 
 $$ \frac{\partial}{\partial r} \langle a, s^{(k)} \rangle = \langle a, s^{(k+1)} \rangle, \qquad
    \frac{\partial}{\partial a} \, g \, \langle a, s^{(k)} \rangle = g \, s^{(k)} . $$
 """
 
+from math import perm
 from typing import final
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from . import _cpu
 
-_FACTORS = ((1, 1, 1, 1), (0, 1, 2, 3), (0, 0, 2, 6), (0, 0, 0, 6))
-"""By order of the derivative: what each coefficient is multiplied with."""
+_CUBIC = ((1, -3, 3, -1), (4, 0, -6, 3), (1, 3, 3, -3), (0, 0, 0, 1))
+"""Six times the powers 0 to 3 of t = r/h − i in each of the four splines that reach interval i."""
 
 
-def spline_coefficients(values: Float[Tensor, "knots functions"]) -> Float[Tensor, "intervals 4 functions"]:
+def spline_coefficients(values: Float[Tensor, "knots functions"]) -> Float[Tensor, "knots+2 functions"]:
     """Coefficients of the cubic splines through values at equally spaced knots, the last with slope zero.
 
     The first piece continues the second without a jump in its third derivative (`not a knot`).
@@ -30,20 +34,23 @@ def spline_coefficients(values: Float[Tensor, "knots functions"]) -> Float[Tenso
     knots = values.shape[0]
     if knots < 4:
         raise ValueError(f"a cubic spline needs at least 4 knots, got {knots}")
-    values = values.double()
-    # The slopes m solve m[i-1] + 4 m[i] + m[i+1] = 3 (v[i+1] − v[i-1]) inside.
-    matrix = torch.zeros(knots, knots, dtype=torch.float64)
-    inner = torch.arange(1, knots - 1)
-    matrix[inner, inner - 1], matrix[inner, inner], matrix[inner, inner + 1] = 1.0, 4.0, 1.0
-    right = torch.zeros_like(values)
-    right[1:-1] = 3 * (values[2:] - values[:-2])
-    matrix[0, :3] = torch.tensor([1.0, 0.0, -1.0])
-    right[0] = 2 * (2 * values[1] - values[0] - values[2])
-    matrix[-1, -1] = 1.0
-    slopes = torch.linalg.solve(matrix, right)
-    step = values[1:] - values[:-1]
-    before, after = slopes[:-1], slopes[1:]
-    return torch.stack([values[:-1], before, 3 * step - 2 * before - after, before + after - 2 * step], dim=1)
+    v = 6 * values.double().cpu().numpy()
+    c = np.zeros((knots + 2, values.shape[1]))
+    # A value is (c[i] + 4 c[i+1] + c[i+2]) / 6. Without a jump at knot 1, the first three alone give c[2].
+    c[2] = (8 * v[1] - v[0] - v[2]) / 36
+    # The rest is tridiagonal: eliminated upwards, where the last slope gives c[knots+1] = c[knots−1], and back.
+    pivots = [4.0]
+    c[3] = v[2] - c[2]
+    for i in range(4, knots + 1):
+        before = 2.0 if i == knots else 1.0
+        c[i] = v[i - 1] - before / pivots[-1] * c[i - 1]
+        pivots.append(4.0 - before / pivots[-1])
+    for i in range(knots, 2, -1):
+        c[i] = (c[i] - (c[i + 1] if i < knots else 0.0)) / pivots[i - 3]
+    c[knots + 1] = c[knots - 1]
+    c[1] = v[1] - 4 * c[2] - c[3]
+    c[0] = v[0] - 4 * c[1] - c[2]
+    return torch.from_numpy(c)
 
 
 @final
@@ -53,7 +60,7 @@ class SplineTable:
     Beyond the last knot everything is zero.
     """
 
-    def __init__(self, coefficients: Float[Tensor, "intervals 4 functions"], spacing: float) -> None:
+    def __init__(self, coefficients: Float[Tensor, "coefficients functions"], spacing: float) -> None:
         self.coefficients, self.spacing = coefficients, spacing
 
     def __call__(self, r: Float[Tensor, " edges"], order: int = 0) -> Float[Tensor, "edges functions"]:
@@ -67,11 +74,11 @@ def _values(r: Tensor, coefficients: Tensor, spacing: float, order: int) -> Tens
     fast = _cpu.spline(r, coefficients, spacing, order)
     if fast is not None:
         return fast
-    result = r.new_zeros(r.shape[0], coefficients.shape[2])
+    result = r.new_zeros(r.shape[0], coefficients.shape[1])
     if order < 4:
         for piece in _pieces(r, coefficients):
-            rows, near, powers = _located(r[piece], coefficients, spacing, order)
-            result[piece] = torch.einsum("ep,epf->ef", powers, coefficients[rows]) * near
+            rows, factors = _located(r[piece], coefficients, spacing, order)
+            result[piece] = torch.einsum("ep,epf->ef", factors, coefficients[rows])
     return result
 
 
@@ -84,30 +91,33 @@ def _dots(a: Tensor, r: Tensor, coefficients: Tensor, spacing: float, order: int
     result = torch.zeros_like(r)
     if order < 4:
         for piece in _pieces(r, coefficients):
-            rows, near, powers = _located(r[piece], coefficients, spacing, order)
-            products = torch.einsum("epf,ef->ep", coefficients[rows], a[piece])
-            result[piece] = (products * powers).sum(-1) * near[:, 0]
+            rows, factors = _located(r[piece], coefficients, spacing, order)
+            result[piece] = torch.einsum("epf,ep,ef->e", coefficients[rows], factors, a[piece])
     return result
 
 
 def _pieces(r: Tensor, coefficients: Tensor) -> list[slice]:
     """Ranges of edges whose coefficients stay in the processor's cache."""
-    length = max(1, 2**18 // max(1, coefficients.shape[1] * coefficients.shape[2]))
+    length = max(1, 2**18 // max(1, 4 * coefficients.shape[1]))
     return [slice(begin, begin + length) for begin in range(0, r.shape[0], length)]
 
 
-def _located(r: Tensor, coefficients: Tensor, spacing: float, order: int) -> tuple[Tensor, Tensor, Tensor]:
-    """For each length its interval, whether it has one, and the factors of the four coefficients."""
+def _located(r: Tensor, coefficients: Tensor, spacing: float, order: int) -> tuple[Tensor, Tensor]:
+    """For each length the four rows of coefficients that reach it and their factors, zero beyond the last knot."""
     place = r / spacing
-    rows = place.long().clamp(0, coefficients.shape[0] - 1)
-    t = place - rows
-    powers = [factor * spacing**-order * t ** max(power - order, 0) for power, factor in enumerate(_FACTORS[order])]
-    return rows, (place < coefficients.shape[0]).to(r.dtype)[:, None], torch.stack(powers, dim=-1)
+    first = place.nan_to_num().long().clamp(0, coefficients.shape[0] - 4)
+    t = place - first
+    powers = [
+        perm(power, order) * t ** (power - order) if power >= order else torch.zeros_like(t) for power in range(4)
+    ]
+    factors = torch.stack(powers, -1) @ t.new_tensor(_CUBIC).mT * (spacing**-order / 6)
+    beyond = place >= coefficients.shape[0] - 3
+    return first[:, None] + torch.arange(4, device=r.device), factors.masked_fill(beyond[:, None], 0.0)
 
 
 @_values.register_fake
 def _(r, coefficients, spacing, order):
-    return r.new_empty(r.shape[0], coefficients.shape[2])
+    return r.new_empty(r.shape[0], coefficients.shape[1])
 
 
 @_dots.register_fake

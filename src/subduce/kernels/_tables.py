@@ -21,7 +21,7 @@ from ..o3 import clebsch_gordan
 from ._plan import Path, ProductPlan
 
 LONGEST = 9
-"""Pairs in a strand at most: as in `csrc/product.c`."""
+"""Pairs in a strand at most: as in `csrc/kernels.c`."""
 
 Pair = tuple[int, int]
 

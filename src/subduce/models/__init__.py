@@ -7,6 +7,7 @@ from ._derivatives import energies_only as energies_only
 from ._derivatives import forces_and_stress as forces_and_stress
 from ._derivatives import hessian_vector_product as hessian_vector_product
 from ._device import resolve_device as resolve_device
+from ._engine import Engine as Engine
 from ._interface import EnergyModel as EnergyModel
 from ._interface import Prediction as Prediction
 from ._interface import check_elements as check_elements

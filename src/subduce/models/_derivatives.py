@@ -29,10 +29,15 @@ def forces_and_stress(
     )
     energies, energy = _energies(model, graph, strained)
     slope, virial = torch.autograd.grad(energy.sum(), (positions, strain), create_graph=create_graph)
+    return _prediction(energy, energies, -slope, stress_of(virial, graph), create_graph)
+
+
+def stress_of(virial: Float[Tensor, "structures 3 3"], graph: Graph) -> Float[Tensor, "structures 3 3"]:
+    """The stress (eV/Å³) from the derivative ∂E/∂ε (eV) of each structure's energy by the strain."""
     # NaN where there is no volume, without a division by NaN: a loss that leaves it out must not feel it.
     periodic = graph.pbc.all(-1)[:, None, None]
     volume = torch.where(periodic, torch.linalg.det(graph.cell).abs()[:, None, None], 1.0)
-    return _prediction(energy, energies, -slope, torch.where(periodic, virial / volume, torch.nan), create_graph)
+    return torch.where(periodic, virial / volume, torch.nan)
 
 
 def energies_only(model: EnergyModel, graph: Graph) -> Prediction:

@@ -38,6 +38,19 @@ class Prediction:
     forces: Float[Tensor, "atoms 3"] | None  # eV/Å
     stress: Float[Tensor, "structures 3 3"] | None  # eV/Å³, positive in tension
 
+    def plus(self, other: "Prediction") -> "Prediction":
+        """The sum of two predictions, of what both have."""
+
+        def both(one: Tensor | None, two: Tensor | None) -> Tensor | None:
+            return None if one is None or two is None else one + two
+
+        return Prediction(
+            self.energy + other.energy,
+            self.energies + other.energies,
+            both(self.forces, other.forces),
+            both(self.stress, other.stress),
+        )
+
 
 def check_elements(model: EnergyModel, atomic_numbers: Iterable[int], *, source: str) -> None:
     """Raise `InputError` where `source` holds elements that the model was not trained on."""

@@ -250,7 +250,7 @@ class Potential(nn.Module):
             self.layers.append(layer)
             irreps = layer.irreps_out
         self._scalars = irreps.count("0e")
-        self._scalar_place = next(
+        self.scalar_place = next(
             place for (_, ir), place in zip(irreps, irreps.slices(), strict=True) if ir.is_scalar()
         )
         self.readout = MLP(
@@ -292,7 +292,7 @@ class Potential(nn.Module):
         x = self.embedding[species]
         for layer in self.layers:
             x = layer(x, species, harmonics, radial, graph.sender, graph.receiver, envelope)
-        output = self.readout(x[:, self._scalar_place]).squeeze(-1).to(torch.float64)
+        output = self.readout(x[:, self.scalar_place]).squeeze(-1).to(torch.float64)
         energies = self.shifts[species] + self.scales[species] * output
         return energies if self.repulsion is None else energies + self.repulsion(graph)
 

@@ -4,6 +4,7 @@ from ._activation import Activation as Activation
 from ._convolution import Convolution as Convolution
 from ._gate import Gate as Gate
 from ._linear import Linear as Linear
+from ._linear import Matrix as Matrix
 from ._norm import EquivariantNorm as EquivariantNorm
 from ._radial import MLP as MLP
 from ._radial import BernsteinBasis as BernsteinBasis

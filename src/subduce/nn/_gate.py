@@ -35,8 +35,8 @@ class Gate(nn.Module):
         super().__init__()
         constants = constants or {}
         irreps = Irreps(irreps_out)
-        self._scalars = irreps.keep(lambda ir: ir.l == 0)
-        self._gated = irreps.keep(lambda ir: ir.l > 0)
+        self.scalars = irreps.keep(lambda ir: ir.l == 0)
+        self.gated = irreps.keep(lambda ir: ir.l > 0)
         self.activations = nn.ModuleDict()
         for ir, name in ((EVEN, even), (ODD, odd)):
             if ir in irreps:
@@ -44,20 +44,20 @@ class Gate(nn.Module):
         if ODD in irreps and not Activation(odd).is_odd:
             raise ValueError(f"an odd scalar (0o) needs an odd function such as tanh, got {odd!r}")
         self.gate = Activation(gate, constant=constants.get(gate))
-        gates = Irreps([(self._gated.num_irreps, EVEN)]) if self._gated else Irreps()
-        self.irreps_in = self._scalars + gates + self._gated
-        self.irreps_out = self._scalars + self._gated
+        gates = Irreps([(self.gated.num_irreps, EVEN)]) if self.gated else Irreps()
+        self.irreps_in = self.scalars + gates + self.gated
+        self.irreps_out = self.scalars + self.gated
 
     def forward(self, x: Float[Tensor, "nodes dim_in"]) -> Float[Tensor, "nodes dim_out"]:
         """The gated features."""
         blocks, start = [], 0
-        for mul, ir in self._scalars:
+        for mul, ir in self.scalars:
             blocks.append(self.activations[str(ir)](x[:, start : start + mul]))
             start += mul
-        num_gates = self._gated.num_irreps
+        num_gates = self.gated.num_irreps
         gates = self.gate(x[:, start : start + num_gates])
         start += num_gates
-        for (mul, ir), gate in zip(self._gated, gates.split([t.mul for t in self._gated], dim=-1), strict=True):
+        for (mul, ir), gate in zip(self.gated, gates.split([t.mul for t in self.gated], dim=-1), strict=True):
             values = x[:, start : start + mul * ir.dim].unflatten(-1, (ir.dim, mul))
             blocks.append((values * gate[:, None, :]).flatten(-2))
             start += mul * ir.dim

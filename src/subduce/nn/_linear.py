@@ -8,6 +8,9 @@ from torch import Tensor, nn
 
 from ..o3 import Irrep, Irreps
 
+Matrix = tuple[slice, slice, int, Tensor]
+"""A part of a linear map: place of the inputs and of the outputs, components, matrix [channels in, channels out]."""
+
 
 class Linear(nn.Module):
     """An equivariant linear map; with `num_species`, another one for each species.
@@ -77,6 +80,24 @@ class Linear(nn.Module):
             return mapped if bias is None else mapped + bias
         mapped = per_species(values, weight, species)
         return mapped if bias is None else mapped + bias[species][:, None, :]
+
+    def matrices(self) -> list[Matrix]:
+        """The map without its bias as it is used: what is read, what is written, components, and the matrix.
+
+        Several matrices that write to one place are added up; with species, each has a first axis for them.
+        """
+        found = []
+        for ir, outputs in self._writes.items():
+            if str(ir) not in self.weights:
+                continue
+            weight = self.weights[str(ir)].detach()
+            weight = weight / math.sqrt(weight.shape[-2])
+            rows = weight.split([self.irreps_in[i].mul for i, _ in self._reads[ir]], dim=-2)
+            for (_, place_in), part in zip(self._reads[ir], rows, strict=True):
+                columns = part.split([self.irreps_out[k].mul for k, _ in outputs], dim=-1)
+                for (_, place_out), matrix in zip(outputs, columns, strict=True):
+                    found.append((place_in, place_out, ir.dim, matrix))
+        return found
 
     def extra_repr(self) -> str:
         """Irreps in and out, for printing."""

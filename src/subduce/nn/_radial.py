@@ -201,11 +201,11 @@ class Lengths(nn.Module):
 class Tabulated(nn.Module):
     """Functions of the length as cubic splines from 0 to the cutoff, in the place of a radial network; zero beyond."""
 
-    def __init__(self, coefficients: Float[Tensor, "intervals 4 functions"], r_max: float) -> None:
+    def __init__(self, coefficients: Float[Tensor, "coefficients functions"], r_max: float) -> None:
         super().__init__()
         self.coefficients: Tensor
         self.register_buffer("coefficients", coefficients, persistent=False)
-        self.spacing = r_max / coefficients.shape[0]
+        self.spacing = r_max / (coefficients.shape[0] - 3)
 
     def forward(self, lengths: Float[Tensor, "edges 1"]) -> Float[Tensor, "edges functions"]:
         """Each function at each length (Å)."""

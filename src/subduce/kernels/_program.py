@@ -1,0 +1,391 @@
+"""Programs: a whole model as steps in C, from positions to energies and forces in one call.
+
+What torch's operators do one at a time, with Python and fresh memory between them, is here a list of steps on memory
+that is kept (`csrc/kernels.c` says what each computes). Every thread goes through all steps with atoms of its own, and
+they meet after each; each number is written by one thread and summed in the order of the edges, so the results are
+bit for bit the same for any number of threads.
+"""
+
+import ctypes
+import os
+import threading
+from collections.abc import Sequence
+from typing import Any, NamedTuple, final
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from ..axes import AtomEnergies, AtomIndex, Positions
+from ..o3 import clebsch_gordan
+from ._cpu import L_MAX, Problem, Spline, library, pool
+from ._plan import ProductPlan
+from ._tables import tables
+
+_KINDS = ("edges", "embed", "linear", "sum", "gate", "energies", "slopes", "pulls", "forces")
+_FUNCTIONS = ("identity", "silu", "sigmoid", "tanh")
+
+ACTIVATIONS = frozenset(_FUNCTIONS)
+"""Functions that a gate knows."""
+
+_FEW = 1500  # pairs below which a second thread costs more than it saves
+
+
+class Block(NamedTuple):
+    """Channels of one irrep mapped to others: `matrix [channels_in, channels_out]`, by species with a first axis."""
+
+    start_in: int
+    start_out: int
+    components: int
+    matrix: Tensor
+    add: bool
+
+
+class GateBlock(NamedTuple):
+    """Channels times a function of the scalars from `gate`; with no components, that function alone."""
+
+    start: int
+    gate: int
+    start_out: int
+    components: int
+    channels: int
+    function: str
+    scale: float
+
+
+@final
+class Rows:
+    """Memory of a program: `width` numbers for each atom, or for each pair of atoms."""
+
+    def __init__(self, width: int, dtype: torch.dtype, *, of_pairs: bool = False) -> None:
+        self.width, self.dtype, self.of_pairs = width, dtype, of_pairs
+        self.memory = torch.zeros(0, width, dtype=dtype)
+        self.uses: list[tuple[ctypes.Structure, str]] = []
+
+    def make(self, rows: int) -> None:
+        """Memory for so many rows, zero where no step will write."""
+        self.memory = torch.zeros(rows, self.width, dtype=self.dtype)
+        for structure, field in self.uses:
+            setattr(structure, field, self.memory.data_ptr())
+
+
+@final
+class Program:
+    """Steps from positions to energies and forces, for harmonics up to a degree and edges up to a cutoff (Å).
+
+    Steps are added in the order in which they run, on `Rows` that the program makes; those after `energies` are for
+    forces. Raises `ValueError` where C was not compiled or the degree is above 4.
+    """
+
+    def __init__(self, l_max: int, cutoff: float, dtype: torch.dtype) -> None:
+        code = library()
+        if code is None or l_max > L_MAX:
+            raise ValueError(f"no program for harmonics of degree {l_max} on this machine")
+        self.dtype, self._code = dtype, code
+        self._kept: list[Any] = []  # what C points to
+        self._rows: list[Rows] = []
+        self._steps: list[tuple[str, ctypes.Structure]] = []
+        self._graph: tuple[Tensor, ...] = ()
+        self._by_graph: list[tuple[ctypes.Structure, str, str]] = []
+        self._arrays: dict[str, Tensor] = {}
+        self._cuts: list[int] = []
+        self._num_species = 0
+        self._rows_made = [-1, -1]
+        terms = _terms(l_max)
+        self.y_width = (l_max + 1) ** 2
+        self._geometry = _Geometry(cutoff=cutoff, terms=self._hold(terms), num_terms=len(terms), y_width=self.y_width)
+        for name in ("first", "other", "leaving_first", "leaving", "last", "sender", "pair"):
+            self._by_graph.append((self._geometry, name, name))
+        self._positions = self.rows(3, torch.float64)
+        self._translations, self._pulls = (self.rows(3, torch.float64, of_pairs=True) for _ in range(2))
+        self._forces, self._virials = self.rows(3, torch.float64), self.rows(9, torch.float64)
+        self._energies = self.rows(1, torch.float64)
+        self._edge = {name: self.rows(self.y_width, of_pairs=True) for name in ("y", "dy")}
+        self._edge |= {name: self.rows(1, of_pairs=True) for name in ("r", "dr")}
+        own = {
+            "positions": self._positions,
+            "translations": self._translations,
+            "vectors": self.rows(3, torch.float64, of_pairs=True),
+            "pulls": self._pulls,
+            "u": self.rows(3, of_pairs=True),
+            "forces": self._forces,
+            "virials": self._virials,
+        }
+        self._use(self._geometry, own | self._edge)
+        self._steps.append(("edges", self._geometry))
+
+    def rows(self, width: int, dtype: torch.dtype | None = None, *, of_pairs: bool = False) -> Rows:
+        """Memory that belongs to this program."""
+        made = Rows(width, dtype or self.dtype, of_pairs=of_pairs)
+        self._rows.append(made)
+        return made
+
+    def embed(self, table: Float[Tensor, "species width"], out: Rows) -> None:
+        """The row of each atom's species."""
+        self._num_species = len(table)
+        self._step("embed", _Embed(rows=self._hold(table.to(self.dtype)), width=out.width), {"out": out}, species=True)
+
+    def linear(self, x: Rows, out: Rows, blocks: Sequence[Block]) -> None:
+        """Linear maps from blocks of x to blocks of the result."""
+        by_species = bool(blocks) and blocks[0].matrix.dim() == 3
+        table, flat, size = (_Block * len(blocks))(), [], 0
+        for row, block in zip(table, blocks, strict=True):
+            *_, channels_in, channels_out = block.matrix.shape
+            row.start_in, row.start_out, row.components = block.start_in, block.start_out, block.components
+            row.channels_in, row.channels_out, row.add, row.weights = channels_in, channels_out, block.add, size
+            flat.append(block.matrix.detach().to(self.dtype).reshape(len(block.matrix) if by_species else 1, -1))
+            size += channels_in * channels_out
+        weights = torch.cat(flat, 1) if flat else torch.zeros(1, 0, dtype=self.dtype)
+        task = _Linear(
+            blocks=self._hold(table),
+            num_blocks=len(blocks),
+            x_width=x.width,
+            out_width=out.width,
+            species_width=size,
+            weights=self._hold(weights),
+        )
+        self._step("linear", task, {"x": x, "out": out}, species=by_species)
+
+    def sum(self, plan: ProductPlan, coefficients: Tensor, r_max: float, x: Rows, out: Rows) -> None:
+        """The edge product, with splines of the length as weights, summed at receivers."""
+        self._product("sum", plan, coefficients, r_max, {"x": x, "sum": out})
+
+    def slopes(self, plan: ProductPlan, coefficients: Tensor, r_max: float, g: Rows, x: Rows, dx: Rows | None) -> None:
+        """Its reverse: derivatives by x, and by harmonics and lengths, which are added up."""
+        rows = {"g": g, "x": x, "dy": self._edge["dy"], "dr": self._edge["dr"]}
+        self._product("slopes", plan, coefficients, r_max, rows | ({"dx": dx} if dx else {}))
+
+    def gate(self, x: Rows, out: Rows, blocks: Sequence[GateBlock], dx: Rows | None = None) -> None:
+        """A gate; with `dx`, its reverse: derivatives by x from those by the result, in `out`."""
+        table = (_GateBlock * len(blocks))()
+        for row, block in zip(table, blocks, strict=True):
+            row.start, row.gate, row.start_out = block.start, block.gate, block.start_out
+            row.components, row.channels = block.components, block.channels
+            row.function, row.scale = _FUNCTIONS.index(block.function), block.scale
+        task = _Gate(blocks=self._hold(table), num_blocks=len(blocks), x_width=x.width, out_width=out.width)
+        self._step("gate", task, {"x": x, "out": out} | ({"dx": dx} if dx else {}))
+
+    def energies(self, shifts: Tensor, scales: Tensor, output: Rows, slopes: Rows) -> None:
+        """Energies of atoms from one number each, and the derivatives of their sum by it; then forces begin."""
+        task = _Energies(shifts=self._hold(shifts.double()), scales=self._hold(scales.double()))
+        self._step("energies", task, {"output": output, "slopes": slopes, "energies": self._energies}, species=True)
+        self._forward = len(self._steps)
+
+    def finish(self) -> None:
+        """Forces from all derivatives: the last steps."""
+        self._steps += [("pulls", self._geometry), ("forces", self._geometry)]
+        self._table = (_Step * len(self._steps))()
+        for row, (kind, task) in zip(self._table, self._steps, strict=True):
+            row.kind, row.task = _KINDS.index(kind), ctypes.addressof(task)
+
+    def run(
+        self,
+        positions: Positions,
+        species: Int[Tensor, " atoms"],
+        sender: AtomIndex,
+        receiver: AtomIndex,
+        translations: Float[Tensor, "edges 3"],
+        *,
+        derivatives: bool,
+    ) -> tuple[AtomEnergies, Float[Tensor, "atoms 3"] | None, Float[Tensor, "atoms 9"] | None]:
+        """Energies of atoms (eV), forces (eV/Å) and Σ vector ⊗ ∂E/∂vector over the edges of each atom (eV).
+
+        `translations` (Å) is added to the vector from receiver to sender. Edges beyond the cutoff count for nothing.
+        What was made for the last edges is kept while `sender`, `receiver` and `species` are the same tensors.
+        """
+        graph = (species, sender, receiver)
+        if len(self._graph) != 3 or any(one is not other for one, other in zip(graph, self._graph, strict=True)):
+            self._take(*graph)
+        if len(self._cuts) != 2 * (self._threads() + 1):
+            self._cut()
+        atoms, pairs = len(positions), len(sender)
+        self._positions.memory[:atoms].copy_(positions)
+        self._translations.memory[:pairs].copy_(translations)
+        self._go(len(self._steps) if derivatives else self._forward)
+        energies = self._energies.memory[:atoms, 0].clone()
+        if not derivatives:
+            return energies, None, None
+        return energies, self._forces.memory[:atoms].clone(), self._virials.memory[:atoms].clone()
+
+    def _hold(self, table: Any) -> int:
+        """The address of a table that lives as long as this program."""
+        if isinstance(table, Tensor):
+            table = table.detach().cpu().contiguous()
+            self._kept.append(table)
+            return table.data_ptr()
+        self._kept.append(table)
+        return ctypes.addressof(table)
+
+    def _use(self, task: ctypes.Structure, rows: dict[str, Rows]) -> None:
+        for field, one in rows.items():
+            one.uses.append((task, field))
+
+    def _step(self, kind: str, task: ctypes.Structure, rows: dict[str, Rows], *, species: bool = False) -> None:
+        self._use(task, rows)
+        if species:
+            self._by_graph.append((task, "species", "species"))
+        self._steps.append((kind, task))
+
+    def _product(self, kind: str, plan: ProductPlan, coefficients: Tensor, r_max: float, rows: dict[str, Rows]) -> None:
+        table, intervals = tables(plan, self.dtype), coefficients.shape[0] - 3
+        spline = Spline(
+            coefficients=self._hold(coefficients.to(self.dtype)),
+            spacing=r_max / intervals,
+            intervals=intervals,
+            functions=plan.num_weights,
+        )
+        task = Problem(
+            paths=self._hold(table.paths),
+            index=self._hold(table.index),
+            coefficients=self._hold(table.coefficients),
+            num_paths=len(plan.paths),
+            most_pairs=table.most_pairs,
+            x_width=plan.irreps_in.dim,
+            y_width=plan.irreps_edge.dim,
+            w_width=plan.num_weights,
+            g_width=plan.irreps_out.dim,
+            table=self._hold(spline),
+        )
+        for field in ("first", "last", "sender", "num_receivers"):
+            self._by_graph.append((task, field, field))
+        self._step(kind, task, rows | {"y": self._edge["y"], "r": self._edge["r"]})
+
+    def _take(self, species: Tensor, sender: Tensor, receiver: Tensor) -> None:
+        """Make ready for other edges."""
+        atoms, pairs = len(species), len(sender)
+        _check(species, self._num_species, sender, receiver)
+        for of_pairs, needed in ((False, atoms), (True, pairs)):
+            if not self._rows_made[of_pairs] * 0.5 <= needed <= self._rows_made[of_pairs]:
+                self._rows_made[of_pairs] = needed + needed // 16
+                for rows in self._rows:
+                    if rows.of_pairs == of_pairs:
+                        rows.make(self._rows_made[of_pairs])
+        places, (order, leaving_first) = torch.arange(atoms + 1), _by_sender(sender, atoms)
+        self._arrays = {
+            "species": species.long().contiguous(),
+            "first": torch.searchsorted(receiver.contiguous(), places),
+            "other": sender.long().contiguous(),
+            "leaving_first": leaving_first,
+            "leaving": order,
+            "last": torch.empty(atoms, dtype=torch.int64),
+            "sender": torch.empty(pairs, dtype=torch.int64),
+            "pair": torch.empty(pairs, dtype=torch.int64),
+        }
+        for task, field, name in self._by_graph:
+            setattr(task, field, atoms if name == "num_receivers" else self._arrays[name].data_ptr())
+        self._graph, self._cuts = (species, sender, receiver), []
+
+    def _threads(self) -> int:
+        few = len(self._arrays["other"]) < _FEW
+        return 1 if few else min(torch.get_num_threads(), len(self._arrays["species"]))
+
+    def _cut(self) -> None:
+        """Atoms between which the work is cut into a part for each thread, by edges received and by edges sent."""
+        self._cuts, threads = [], self._threads()
+        for edges_before in (self._arrays["first"], self._arrays["leaving_first"]):
+            targets = edges_before[-1] * torch.arange(1, threads) // threads
+            inner = torch.searchsorted(edges_before[:-1].contiguous(), targets).tolist()
+            self._cuts += [0, *inner, len(edges_before) - 1]
+
+    def _go(self, num_steps: int) -> None:
+        threads = len(self._cuts) // 2 - 1
+        cuts = (ctypes.c_int64 * len(self._cuts))(*self._cuts)
+        meeting, failed = (ctypes.c_int64 * 2)(), (ctypes.c_int64 * 1)()
+
+        def work(thread: int) -> None:
+            self._code.subduce_run(
+                self._table, num_steps, self.dtype == torch.float64, meeting, cuts, thread, threads, failed
+            )
+
+        if threads == 1:
+            work(0)
+        else:
+            with _together.lock:  # threads of one program wait for each other, so two programs must not share them
+                others = [pool(threads - 1).submit(work, thread) for thread in range(1, threads)]
+                work(0)
+                for other in others:
+                    other.result()
+        if failed[0]:
+            raise MemoryError("no memory to work in")
+
+
+class _Together:
+    """One program at a time runs with several threads."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+
+    def renew(self) -> None:
+        self.lock = threading.Lock()
+
+
+_together = _Together()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_together.renew)
+
+
+def _check(species: Tensor, num_species: int, sender: Tensor, receiver: Tensor) -> None:
+    """C trusts what it is given."""
+    if species.numel() and not 0 <= species.min() <= species.max() < num_species:
+        raise IndexError(f"species go from 0 to {num_species - 1}; got {int(species.min())} to {int(species.max())}")
+    for name, atoms in (("sender", sender), ("receiver", receiver)):
+        if atoms.numel() and not 0 <= atoms.min() <= atoms.max() < len(species):
+            raise IndexError(
+                f"{name} is out of range: it holds {int(atoms.min())} to {int(atoms.max())}, and there are "
+                f"{len(species)} atoms"
+            )
+    if sender.shape != receiver.shape or bool((receiver[1:] < receiver[:-1]).any()):
+        raise ValueError("edges are sorted by receiver, with as many senders; got others")
+
+
+def _by_sender(sender: Tensor, atoms: int) -> tuple[Tensor, Tensor]:
+    """Pairs in the order of their senders, and the first of each sender."""
+    order = sender.argsort(stable=True)
+    return order, torch.searchsorted(sender[order].contiguous(), torch.arange(atoms + 1))
+
+
+def _terms(l_max: int) -> ctypes.Array:
+    """The harmonics from the constant upwards: each degree is the one below coupled with the unit vector."""
+    found: list[tuple[int, int, int, float]] = []
+    for l in range(l_max):
+        coupling = clebsch_gordan(l, 1, l + 1)
+        # At the pole, the second axis, only the middle component is not zero: √(2l+1), by the normalisation.
+        coupling = coupling * ((2 * l + 3) / (2 * l + 1)) ** 0.5 / coupling[l, 1, l + 1]
+        found += [
+            (l**2 + m, (l + 1) ** 2 + k, axis, coupling[m, axis, k].item())
+            for m, axis, k in coupling.nonzero().tolist()
+        ]
+    table = (_Term * len(found))()
+    for row, (start, to, axis, factor) in zip(table, found, strict=True):
+        row.start, row.to, row.axis, row.factor = start, to, axis, factor
+    return table
+
+
+def _structure(name: str, **fields: str) -> type[ctypes.Structure]:
+    """A structure of `csrc/kernels.c`: its fields by type, as `pointer="a b"`, in order."""
+    types = {"pointer": ctypes.c_void_p, "int64": ctypes.c_int64, "int32": ctypes.c_int32, "double": ctypes.c_double}
+    listed = [(field, types[kind.rstrip("_")]) for kind, fields_of in fields.items() for field in fields_of.split()]
+    return type(name, (ctypes.Structure,), {"_fields_": listed})
+
+
+_Step = _structure("_Step", int64="kind", pointer="task")
+_Term = _structure("_Term", int32="start to axis reserved", double="factor")
+_Embed = _structure("_Embed", pointer="species rows out", int64="width")
+_Energies = _structure("_Energies", pointer="species shifts scales output energies slopes")
+_Block = _structure("_Block", int32="start_in start_out components channels_in channels_out add", int64="weights")
+_Linear = _structure(
+    "_Linear",
+    pointer="blocks",
+    int64="num_blocks x_width out_width species_width",
+    pointer_="species weights x out",
+)
+_GateBlock = _structure("_GateBlock", int32="start gate start_out components channels function", double="scale")
+_Gate = _structure("_Gate", pointer="blocks", int64="num_blocks x_width out_width", pointer_="x out dx")
+_Geometry = _structure(
+    "_Geometry",
+    pointer="first other leaving_first leaving positions translations",
+    double="cutoff",
+    pointer_="terms",
+    int64="num_terms y_width",
+    pointer__="last sender pair vectors pulls u r y dy dr forces virials",
+)

@@ -1,0 +1,232 @@
+"""The engine gives the numbers of the potential that it was made from, whatever the system and the architecture."""
+
+import multiprocessing
+
+import pytest
+import torch
+from ase import Atoms
+from ase.build import bulk, molecule
+
+from subduce import kernels
+from subduce.data import Batch, SkinList, graph_from_structure, structure_from_atoms
+from subduce.models import Engine, Potential, PotentialConfig, forces_and_stress, tabulated
+
+needs_cpu = pytest.mark.skipif("cpu" not in kernels.available(), reason="the package was installed without a compiler")
+pytestmark = needs_cpu
+
+CONFIG = {
+    "type_names": ("H", "C", "O", "Si"),
+    "r_max": 3.5,
+    "num_layers": 3,
+    "num_features": 4,
+    "radial_mlp_width": 8,
+    "avg_num_neighbors": 9.0,
+    "per_type_energy_shifts": {"H": -1.5, "C": -3.0, "O": 0.25, "Si": 2.0},
+    "per_type_energy_scales": {"H": 0.5, "C": 1.0, "O": 2.0, "Si": 3.0},
+    "model_dtype": "float64",
+}
+ARCHITECTURES = {
+    "both parities": {},
+    "one parity": {"parity": False},
+    "distances alone": {"l_max": 0},
+    "degree 3": {"l_max": 3, "num_layers": 2},
+    "degree 4": {"l_max": 4, "num_layers": 2, "parity": False},
+    "channels by degree, more than a register": {"num_features": (37, 19, 5)},
+    "one layer": {"num_layers": 1},
+    "linear self-connection, also first": {"self_connection": "linear", "first_self_connection": True},
+    "self-connection by species, also first": {"first_self_connection": True},
+    "no self-connection": {"self_connection": "none"},
+    "hidden scalars at the end": {"readout_widths": (7, 5)},
+    "other functions": {"activation": "tanh", "odd_activation": "identity", "gate_activation": "sigmoid"},
+    "biases and a cosine": {"radial_bias": True, "cutoff_function": "cosine"},
+    "repulsion of nuclei": {"zbl": True},
+    "another embedding": {"type_embed_num_features": 3},
+}
+
+
+def crystal(seed: int = 0) -> Atoms:
+    atoms = bulk("Si", "diamond", a=5.431, cubic=True)
+    atoms.rattle(0.1, seed=seed)
+    return atoms
+
+
+def small_cell() -> Atoms:
+    return bulk("Si", "fcc", a=2.4)
+
+
+SYSTEMS = {
+    "molecule": lambda: [molecule("CH3CH2OH")],
+    "crystal": lambda: [crystal()],
+    "cell smaller than the cutoff": lambda: [small_cell()],
+    "one atom": lambda: [Atoms("O")],
+    "atoms out of reach": lambda: [Atoms("HO", [(0, 0, 0), (0, 0, 9)])],
+    "a batch": lambda: [molecule("H2O"), crystal(1), Atoms("C"), molecule("CH4"), small_cell()],
+}
+
+
+def graph_of(atoms: list[Atoms], cutoff: float = 3.5):
+    return Batch.collate([graph_from_structure(structure_from_atoms(one), cutoff) for one in atoms]).graph
+
+
+def assert_same(found, expected, tolerance):
+    for name in ("energy", "energies", "forces", "stress"):
+        one, other = getattr(found, name), getattr(expected, name)
+        scale = max(1.0, other.nan_to_num().abs().max().item())
+        torch.testing.assert_close(one, other, rtol=0, atol=tolerance * scale, equal_nan=True)
+
+
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_every_architecture_gives_its_own_numbers(name):
+    potential = Potential(PotentialConfig(**CONFIG | ARCHITECTURES[name]))
+    engine, graph = Engine(potential), graph_of(SYSTEMS["a batch"]())
+    assert engine.is_compiled
+    expected = forces_and_stress(tabulated(potential), graph)
+    assert expected.forces.abs().max() > 1e-3
+    assert_same(engine(graph), expected, 1e-11)
+
+
+@pytest.mark.parametrize("name", SYSTEMS)
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_every_system_gives_its_own_numbers(name, dtype):
+    potential = Potential(PotentialConfig(**CONFIG | {"model_dtype": dtype}))
+    graph, tolerance = graph_of(SYSTEMS[name]()), {"float64": 1e-11, "float32": 1e-5}[dtype]
+    expected = forces_and_stress(tabulated(potential), graph)
+    assert_same(Engine(potential)(graph), expected, tolerance)
+    exact = forces_and_stress(potential, graph)
+    assert_same(Engine(potential, radial="exact")(graph), exact, 1e-14)
+    torch.testing.assert_close(expected.forces, exact.forces, rtol=0, atol=1e-5 * max(1.0, exact.forces.abs().max()))
+
+
+def test_one_engine_serves_one_system_after_another_large_and_small():
+    potential = Potential(PotentialConfig(**CONFIG))
+    engine = Engine(potential)
+    for name in ("molecule", "a batch", "one atom", "crystal", "atoms out of reach", "a batch"):
+        graph = graph_of(SYSTEMS[name]())
+        assert_same(engine(graph), forces_and_stress(tabulated(potential), graph), 1e-11)
+    energies = engine(graph, derivatives=False)
+    assert energies.forces is None
+    assert energies.stress is None
+    assert torch.equal(energies.energies, engine(graph).energies)
+
+
+def test_two_atoms_in_one_place():
+    potential, graph = Potential(PotentialConfig(**CONFIG)), graph_of(SYSTEMS["molecule"]())
+    positions = graph.positions.clone()
+    positions[1] = positions[0]
+    graph = graph.replace(positions=positions)
+    expected = forces_and_stress(tabulated(potential), graph)
+    assert expected.forces.isfinite().all()
+    assert_same(Engine(potential)(graph), expected, 1e-11)
+
+
+def test_edges_beyond_the_cutoff_change_no_bit():
+    potential, atoms = Potential(PotentialConfig(**CONFIG | {"model_dtype": "float32"})), crystal()
+    neighbors = SkinList(3.5, skin=0.8)
+    given = (atoms.numbers, atoms.positions, atoms.cell.array, atoms.pbc)
+    near, pairs = neighbors.graph(*given), neighbors.pairs(*given)
+    assert pairs.num_edges > near.num_edges
+    one, other = Engine(potential)(near), Engine(potential)(pairs)
+    assert torch.equal(one.forces, other.forces)
+    assert torch.equal(one.stress, other.stress)
+
+
+def test_moved_atoms_with_the_edges_of_before():
+    potential, atoms = Potential(PotentialConfig(**CONFIG)), crystal()
+    engine, neighbors = Engine(potential), SkinList(3.5, skin=1.0)
+    for step in range(3):
+        atoms.rattle(0.05, seed=step)
+        atoms.set_cell(atoms.cell.array * 1.002, scale_atoms=True)
+        given = (atoms.numbers, atoms.positions, atoms.cell.array, atoms.pbc)
+        expected = forces_and_stress(tabulated(potential), neighbors.graph(*given))
+        assert_same(engine(neighbors.pairs(*given)), expected, 1e-11)
+    assert neighbors.searches == 1
+
+
+def test_other_weights_are_noticed():
+    potential, graph = Potential(PotentialConfig(**CONFIG)), graph_of(SYSTEMS["molecule"]())
+    engine = Engine(potential)
+    before = engine(graph)
+    with torch.no_grad():
+        potential.layers[0].convolution.after.weights["0e"].mul_(1.5)
+    after = engine(graph)
+    assert not torch.equal(before.energies, after.energies)
+    assert_same(after, forces_and_stress(tabulated(potential), graph), 1e-11)
+
+
+def in_threads(potential, graph, threads):
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(threads)
+        return Engine(potential)(graph)
+    finally:
+        torch.set_num_threads(before)
+
+
+def large():
+    return graph_of([crystal(seed) * (3, 3, 3) for seed in range(2)])
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_threads_change_no_bit(dtype):
+    potential, graph = Potential(PotentialConfig(**CONFIG | {"model_dtype": dtype})), large()
+    assert graph.num_edges > 1500
+    one = in_threads(potential, graph, 1)
+    for threads in (2, 3, 5):
+        other = in_threads(potential, graph, threads)
+        for name in ("energies", "forces", "stress"):
+            assert torch.equal(getattr(one, name), getattr(other, name))
+
+
+def in_child(queue):
+    torch.set_num_threads(1)  # torch's own threads do not survive a fork
+    queue.put(Engine(Potential(PotentialConfig(**CONFIG)))(large()).forces.tolist())
+
+
+def test_it_works_after_a_fork():
+    expected = in_threads(Potential(PotentialConfig(**CONFIG)), large(), 2).forces
+    context = multiprocessing.get_context("fork")
+    queue = context.Queue()
+    child = context.Process(target=in_child, args=(queue,), daemon=True)
+    child.start()
+    found = torch.tensor(queue.get(timeout=60), dtype=torch.float64)
+    child.join(timeout=30)
+    assert torch.equal(found, expected)
+
+
+def test_what_a_program_cannot_hold_is_evaluated_all_the_same():
+    graph = graph_of(SYSTEMS["molecule"]())
+    others = ({"norm": "rms"}, {"activation": "gelu"}, {"l_max": 5, "num_layers": 1, "parity": False})
+    for settings in others:
+        potential = Potential(PotentialConfig(**CONFIG | settings))
+        engine = Engine(potential)
+        assert not engine.is_compiled
+        assert_same(engine(graph), forces_and_stress(potential, graph), 1e-14)
+    assert not Engine(Potential(PotentialConfig(**CONFIG), backend="reference")).is_compiled
+
+
+def test_radial_functions_too_steep_for_a_table_are_computed_exactly():
+    potential, graph = Potential(PotentialConfig(**CONFIG)), graph_of(SYSTEMS["molecule"]())
+    with torch.no_grad():
+        potential.layers[0].convolution.radial.weights[0].mul_(1e4)
+    with pytest.warns(UserWarning, match="too steep"):
+        found = Engine(potential)(graph)
+    assert_same(found, forces_and_stress(potential, graph), 1e-14)
+
+
+def test_wrong_graphs_are_refused():
+    engine, graph = Engine(Potential(PotentialConfig(**CONFIG))), graph_of(SYSTEMS["molecule"]())
+    with pytest.raises(ValueError, match="sorted by receiver"):
+        engine(graph.replace(receiver=graph.receiver.flip(0)))
+    with pytest.raises(IndexError, match="sender is out of range"):
+        engine(graph.replace(sender=graph.sender + 5))
+    with pytest.raises(IndexError, match="species go from 0 to 3"):
+        engine(graph.replace(atomic_numbers=graph.atomic_numbers + 60))
+    with pytest.raises(ValueError, match="exact or table"):
+        Engine(engine.model, radial="spline")
+
+
+def test_positions_that_are_no_numbers_give_energies_that_are_none():
+    engine, graph = Engine(Potential(PotentialConfig(**CONFIG))), graph_of(SYSTEMS["molecule"]())
+    positions = graph.positions.clone()
+    positions[2, 1] = torch.nan
+    assert engine(graph.replace(positions=positions)).energies[2].isnan()
