@@ -9,7 +9,11 @@ from jaxtyping import install_import_hook
 CHECKED_PACKAGES = ["subduce.o3", "subduce.nn", "subduce.models"]
 """Packages whose jaxtyping signatures beartype checks at every call of a test run."""
 
-collect_ignore = ["golden/from_nequip.py"]  # runs in an environment that has nequip
+collect_ignore = [
+    "golden/from_nequip.py",  # runs in an environment that has nequip
+    "unit/kernels/interpreted.py",  # run in processes of their own by test_triton.py
+    "unit/kernels/compiled.py",
+]
 
 install_import_hook(CHECKED_PACKAGES, "beartype.beartype")
 

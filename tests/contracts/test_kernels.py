@@ -8,7 +8,10 @@ from subduce import kernels
 from subduce.o3 import Irreps, clebsch_gordan
 from subduce.testing import assert_equivariant, check_backend
 
-BACKENDS = kernels.available()
+BACKENDS = [name for name in kernels.available() if name != "triton"] + [pytest.param("triton", marks=pytest.mark.gpu)]
+WHERE = {"device": "cpu"}
+"""Where tensors lie: the backend's device."""
+
 PLANS = {
     "one parity": ("4x0e+4x1o+4x2e", "0e+1o+2e", "0e+1o+2e"),
     "both parities, mixed multiplicities": ("5x0e+3x0o+2x1o+4x1e+1x2e", "0e+1o+2e", "0e+0o+1o+1e+2e+2o"),
@@ -49,7 +52,8 @@ def problem(plan, *, nodes=5, edges=14, receivers=6, dtype=torch.float64, seed=0
     tensors = [torch.randn(shape, generator=generator, dtype=torch.float64).to(dtype) for shape in shapes]
     sender = torch.randint(max(nodes, 1), (edges,), generator=generator)
     receiver = torch.randint(1, max(receivers - 1, 2), (edges,), generator=generator).sort().values
-    return [t.requires_grad_() for t in tensors], (sender, receiver, receivers)
+    tensors = [tensor.to(WHERE["device"]).requires_grad_() for tensor in tensors]
+    return tensors, (sender.to(WHERE["device"]), receiver.to(WHERE["device"]), receivers)
 
 
 def derivatives(run, tensors, graph, orders=2):
@@ -71,7 +75,11 @@ def assert_same(found, expected, **tolerance):
 
 
 @pytest.fixture(params=BACKENDS)
-def backend(request):
+def backend(request, monkeypatch):
+    if request.param == "triton":
+        if not torch.cuda.is_available() or "triton" not in kernels.available():
+            pytest.fail("the GPU backend was asked for, and there is no CUDA device, no Triton or no C compiler")
+        monkeypatch.setitem(WHERE, "device", "cuda")
     return request.param
 
 
@@ -117,6 +125,7 @@ def test_it_is_e3nns_product_with_e3nns_weights(backend):
     finally:
         torch.set_default_dtype(default)
     (x, y, w), (sender, receiver, n) = problem(ours)
+    product = product.to(x.device)
     messages = product(ours.irreps_in.to_e3nn(x)[sender], y, w)
     expected = messages.new_zeros(n, messages.shape[1]).index_add(0, receiver, messages)
     found = kernels.bind(ours, backend)(x, y, w, sender, receiver, n)
@@ -228,12 +237,12 @@ def test_equivariance_with_inversion(backend, name, generator):
     plan = kernels.channelwise_plan(*PLANS[name])
     run = kernels.bind(plan, backend)
     joined = plan.irreps_in + plan.irreps_edge
-    weights = torch.randn(7, plan.num_weights, dtype=torch.float64, generator=generator)
-    rows = torch.arange(7)
+    weights = torch.randn(7, plan.num_weights, dtype=torch.float64, generator=generator).to(WHERE["device"])
+    rows = torch.arange(7, device=WHERE["device"])
 
     def product(features):
-        x, edge = features.split([plan.irreps_in.dim, plan.irreps_edge.dim], dim=1)
-        return run(x, edge, weights, rows, rows, 7)
+        x, edge = features.to(WHERE["device"]).split([plan.irreps_in.dim, plan.irreps_edge.dim], dim=1)
+        return run(x, edge, weights, rows, rows, 7).to(features.device)
 
     assert_equivariant(product, joined, plan.irreps_out, generator=generator, rtol=1e-12)
 
@@ -256,7 +265,7 @@ def test_the_fake_kernel_promises_what_comes(backend):
         (plan.key, backend, "g", None, x, y, w, sender, receiver, n),
         test_utils=("test_schema", "test_faketensor", "test_autograd_registration"),
     )
-    g = torch.randn(n, plan.irreps_out.dim, dtype=torch.float64, requires_grad=True)
+    g = torch.randn(n, plan.irreps_out.dim, dtype=torch.float64, device=x.device, requires_grad=True)
     for wanted in ("xyw", "gy", "w"):
         torch.library.opcheck(
             torch.ops.subduce.edge_product.default,
@@ -266,7 +275,7 @@ def test_the_fake_kernel_promises_what_comes(backend):
 
 
 def test_the_check_for_users_passes(backend):
-    check_backend(backend)
+    check_backend(backend, device=WHERE["device"])
 
 
 @pytest.mark.parametrize("wrong", ["value", "derivative", "empty"])

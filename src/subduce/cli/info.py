@@ -9,7 +9,18 @@ from typing import Any
 
 from ._common import add_output, keep_record, progress, say, table
 
-_PACKAGES = ("torch", "numpy", "ase", "vesin", "safetensors", "pydantic", "h5py", "ase-db-backends", "matplotlib")
+_PACKAGES = (
+    "torch",
+    "triton",
+    "numpy",
+    "ase",
+    "vesin",
+    "safetensors",
+    "pydantic",
+    "h5py",
+    "ase-db-backends",
+    "matplotlib",
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -84,7 +84,9 @@ def partials(
 
 def computes(plan: ProductPlan, x: Tensor) -> bool:
     """Whether C computes this; what it does not, the reference does."""
-    return x.device.type == "cpu" and x.dtype in (torch.float32, torch.float64) and _highest_degree(plan) <= L_MAX
+    if library() is None or x.device.type != "cpu":
+        return False
+    return x.dtype in (torch.float32, torch.float64) and plan.highest_degree <= L_MAX
 
 
 def spline(r: Tensor, coefficients: Tensor, spacing: float, order: int, a: Tensor | None = None) -> Tensor | None:
@@ -202,8 +204,3 @@ def _check_senders(sender: Tensor, num_nodes: int) -> None:
                 f"sender is out of range: it holds {int(low)} to {int(high)}, and x has {num_nodes} nodes, 0 to "
                 f"{num_nodes - 1}"
             )
-
-
-@cache
-def _highest_degree(plan: ProductPlan) -> int:
-    return max((ir.l for path in plan.paths for ir in (path.ir_in, path.ir_edge, path.ir_out)), default=0)

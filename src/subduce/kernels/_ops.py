@@ -37,7 +37,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ..axes import AtomIndex
-from . import _cpu, _reference
+from . import _cpu, _reference, _triton
 from ._plan import ProductPlan
 
 SLOTS = "gxyw"
@@ -45,9 +45,17 @@ SLOTS = "gxyw"
 Backend = Callable[..., dict[str, Tensor]]
 """(plan, wanted, g, x, y, w, sender, receiver, num_receivers) → ∂T/∂s for each slot s in `wanted`."""
 
-_BACKENDS: dict[str, Backend] = {"reference": _reference.partials}  # the fastest first
-if _cpu.cpu_instructions():
-    _BACKENDS = {"cpu": _cpu.partials} | _BACKENDS
+_FUSED = {"cpu": _cpu, "triton": _triton}
+_BACKENDS: dict[str, Backend] = {name: code.partials for name, code in _FUSED.items()}
+_BACKENDS["reference"] = _reference.partials
+
+
+def _chosen(backend: str, plan: ProductPlan, x: Tensor) -> str:
+    """The backend of a call: `auto` is the one that is fused for the tensors' device, where there is one."""
+    if backend != "auto":
+        return backend
+    fused = "triton" if x.is_cuda else "cpu"
+    return fused if _FUSED[fused].computes(plan, x) else "reference"
 
 
 @torch.library.custom_op("subduce::edge_product", mutates_args=())
@@ -67,8 +75,9 @@ def _partials(
     sender, receiver = sender.long(), receiver.long()
     if wanted == "g":
         _check_receivers(receiver, num_receivers)
-    found = _BACKENDS[backend](ProductPlan.from_key(plan), wanted, g, x, y, w, sender, receiver, num_receivers)
-    return _in_slots(found, x)
+    product = ProductPlan.from_key(plan)
+    partials = _BACKENDS[_chosen(backend, product, x)]
+    return _in_slots(partials(product, wanted, g, x, y, w, sender, receiver, num_receivers), x)
 
 
 @_partials.register_fake
@@ -94,7 +103,8 @@ def _differentiate(ctx, *cotangents: Tensor | None):
     needed = [slot for slot, need in zip(SLOTS, ctx.needs_input_grad[3:7], strict=True) if need]
     total: dict[str, Tensor] = {}
     if _in_one_pass(ctx, slots, cotangents):
-        partials = _along(ctx.plan, "".join(needed), *slots, *cotangents[1:], sender, receiver, ctx.num_receivers)
+        graph = (sender, receiver, ctx.num_receivers)
+        partials = _along(ctx.plan, ctx.backend, "".join(needed), *slots, *cotangents[1:], *graph)
         total = {slot: partial for slot, partial in zip(SLOTS, partials, strict=True) if slot in needed}
         return None, None, None, *(total.get(slot) for slot in SLOTS), None, None, None
     for s, cotangent in zip(SLOTS, cotangents, strict=True):
@@ -112,6 +122,7 @@ def _differentiate(ctx, *cotangents: Tensor | None):
 @torch.library.custom_op("subduce::edge_product_tangent", mutates_args=())
 def _along(
     plan: str,
+    backend: str,
     wanted: str,
     g: Tensor,
     x: Tensor,
@@ -127,21 +138,25 @@ def _along(
     """The sum of `_partials` with x, y or w exchanged for x2, y2 or w2, where no derivative of it is needed."""
     tangents = {slot: value for slot, value in zip("xyw", (x2, y2, w2), strict=True) if value is not None}
     graph = (sender.long(), receiver.long(), num_receivers)
-    return _in_slots(_cpu.partials(ProductPlan.from_key(plan), wanted, g, x, y, w, *graph, tangents), x)
+    product = ProductPlan.from_key(plan)
+    fused = _FUSED[_chosen(backend, product, x)]
+    return _in_slots(fused.partials(product, wanted, g, x, y, w, *graph, tangents), x)
 
 
 @_along.register_fake
-def _shapes_along(plan, wanted, g, x, y, w, x2, y2, w2, sender, receiver, num_receivers):
-    return _shapes(plan, "cpu", wanted, g, x, y, w, sender, receiver, num_receivers)
+def _shapes_along(plan, backend, wanted, g, x, y, w, x2, y2, w2, sender, receiver, num_receivers):
+    return _shapes(plan, backend, wanted, g, x, y, w, sender, receiver, num_receivers)
 
 
 def _in_one_pass(ctx, slots: list[Tensor | None], cotangents: tuple[Tensor | None, ...]) -> bool:
-    """Whether C adds the terms of `_differentiate` itself: several of x, y and w exchanged, and nothing after."""
+    """Whether one pass adds the terms of `_differentiate`: several of x, y and w exchanged, and nothing after."""
     (g, x, *_), (of_g, *tangents) = slots, cotangents
     several = of_g is None and sum(tangent is not None for tangent in tangents) > 1
     if not several or g is None or x is None or torch.is_grad_enabled():
         return False
-    return ctx.backend == "cpu" and _cpu.computes(ProductPlan.from_key(ctx.plan), x)
+    plan = ProductPlan.from_key(ctx.plan)
+    fused = _FUSED.get(_chosen(ctx.backend, plan, x))
+    return fused is not None and fused.computes(plan, x)
 
 
 _partials.register_autograd(_differentiate, setup_context=_save)
@@ -207,12 +222,13 @@ def _check_receivers(receiver: Tensor, num_receivers: int) -> None:
 
 
 def available() -> tuple[str, ...]:
-    """Names of the backends that work here, the fastest first."""
-    return tuple(_BACKENDS)
+    """Names of the backends that work here; the last one, `reference`, does everywhere."""
+    works = {"cpu": bool(_cpu.cpu_instructions()), "triton": _triton.available(), "reference": True}
+    return tuple(name for name in _BACKENDS if works[name])
 
 
 def bind(plan: ProductPlan, backend: str = "auto") -> EdgeProduct:
-    """The edge product of a plan, computed by one backend; `auto` takes the fastest.
+    """The edge product of a plan, computed by one backend; `auto` takes the fastest for the device of the tensors.
 
     Raises `ValueError` for an unknown backend.
 
@@ -222,8 +238,6 @@ def bind(plan: ProductPlan, backend: str = "auto") -> EdgeProduct:
     >>> product(torch.tensor([[0.0, 0, 5, 6, 0, 0]]), edge, torch.ones(1, 2), index, index, 1)
     tensor([[2.8868, 3.4641]])
     """
-    if backend == "auto":
-        backend = available()[0]
-    if backend not in _BACKENDS:
+    if backend not in ("auto", *available()):
         raise ValueError(f"no backend {backend!r}; available here: auto, {', '.join(available())}")
     return EdgeProduct(plan, backend)

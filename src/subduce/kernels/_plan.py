@@ -68,6 +68,11 @@ class ProductPlan:
         return sum(mul for mul, *_ in self._couplings)
 
     @cached_property
+    def highest_degree(self) -> int:
+        """The highest degree in any path."""
+        return max((ir.l for path in self.paths for ir in (path.ir_in, path.ir_edge, path.ir_out)), default=0)
+
+    @cached_property
     def key(self) -> str:
         """The plan as a string, from which `from_key` rebuilds it."""
         return f"{self.irreps_in} * {self.irreps_edge} -> {self.irreps_keep}"
