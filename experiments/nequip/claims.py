@@ -101,9 +101,8 @@ def curves(runs, peers):
         flat = [name for name in INVARIANT if name in found]
         for name in EQUIVARIANT if flat else ():
             difference = found[name] - np.min([found[other] for other in flat], axis=0)
-            rows += [
-                _difference(f"curves, {molecule}: slope of {_spelt(name)} less the steepest of l=0", difference, 0.0)
-            ]
+            claim = f"curves, {molecule}: slope of {name.replace('l', 'l=')} less the steepest of l=0"
+            rows += [_difference(claim, difference, limit=0.0)]
         if "angles" in found and "l2" in found:
             difference = found["l2"] - found["angles"]
             rows += [_difference(f"curves, {molecule}: slope of l=2 less that of invariants with angles", difference)]
