@@ -8,11 +8,13 @@ import ase.io
 import numpy as np
 import pytest
 
+from subduce.models import Potential, PotentialConfig
+
 HERE = Path(__file__).parents[2] / "experiments" / "nequip"
 _spec = importlib.util.spec_from_file_location("nequip_run", HERE / "run.py")
 run = importlib.util.module_from_spec(_spec)
 _spec.loader.exec_module(run)
-claims, dynamics, training = (importlib.import_module(name) for name in ("claims", "dynamics", "training"))
+claims, dynamics, figure, training = map(importlib.import_module, ("claims", "dynamics", "figure", "training"))
 EXPECTED = json.loads((HERE / "expected.json").read_text())
 PARTS = run.read_yaml(HERE / "config.yaml")["parts"]
 TINY = {"model": {"l_max": 0, "num_layers": 1, "num_features": 4}, "train": {"max_epochs": 1, "max_seconds": 5}}
@@ -37,7 +39,7 @@ def test_the_stored_numbers_keep_the_claims():
 
 def test_the_stored_numbers_are_judged_without_a_run():
     result = run.reproduce(("ladder",), stored=True)
-    assert [row["kept"] for row in result["verdicts"]] == [True] * 3
+    assert [row["kept"] for row in result["verdicts"]] == [True] * 2
     assert "kept" in run.described(result["verdicts"][0])
     with pytest.raises(run.InputError, match="there are ladder"):
         run.reproduce(("leader",))
@@ -85,6 +87,20 @@ def test_slopes_of_power_laws_are_found():
     assert angles["kept"] is None
     share = rows["curves, ethanol: share of the gain from l=0 to l=2 that angles alone bring, n=400"]
     assert share["number"] == pytest.approx(0.5, abs=0.03)
+
+
+def test_invariants_with_angles_pass_scalars_on():
+    """Every second layer leaves nothing but scalars, and the one before it vectors and tensors to make them from."""
+    network = PARTS["curves"]["networks"]["angles"]
+    potential = Potential(PotentialConfig(**network, num_layers=4, type_names=("H",), avg_num_neighbors=4.0))
+    degrees = [sorted({ir.l for _, ir in layer.irreps_out}) for layer in potential.layers]
+    assert degrees == [[0, 1, 2], [0], [0, 1, 2], [0]]
+
+
+def test_the_curves_can_be_drawn():
+    axes = figure.curves({"curves": power_laws()}).axes[0]
+    assert len(axes.get_legend().get_texts()) == 6
+    assert "slope −0.6" in axes.get_legend().get_texts()[-1].get_text()
 
 
 def test_an_interval_must_keep_the_limit_as_a_whole():
