@@ -70,11 +70,8 @@ def curves(found):
         axes.set_xscale("log")
         axes.set_yscale("log")
         axes.set_xticks(numbers, labels=[str(number) for number in numbers])
-        ticks = [
-            value
-            for value in (5, 10, 20, 30, 50, 70, 100, 150, 200, 300)
-            if np.prod(np.array(axes.get_ylim()) - value) < 0
-        ]
+        low, high = axes.get_ylim()
+        ticks = [value for value in (5, 10, 20, 30, 50, 70, 100, 150, 200, 300) if low < value < high]
         axes.set_yticks(ticks, labels=[str(value) for value in ticks])
         axes.minorticks_off()
         axes.set_xlabel(f"frames of {molecule}")
