@@ -87,7 +87,9 @@ def run_all(part, wanted, output, workers=1, say=print):
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             for child in multiprocessing.active_children():
-                child.terminate()  # training hears this as an interruption and keeps its state
+                while child.is_alive():  # training keeps its state and ends; then the run that waited behind it
+                    child.terminate()
+                    child.join(5)
             raise
 
 

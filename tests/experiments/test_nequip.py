@@ -59,6 +59,17 @@ def test_a_small_run_of_each_part(part, tmp_path):
     assert training.one_run(f"{part}_{name}", settings, tmp_path) == found | {"settings": settings}  # from its file
 
 
+@pytest.mark.slow
+def test_runs_side_by_side_are_those_of_one_after_another(tmp_path):
+    wanted = training.jobs("curves", PARTS["curves"], HERE.parent / "data", tmp_path, quick=True)
+    wanted = {name: training.merged(settings, TINY) for name, settings in list(wanted.items())[:2]}
+    (tmp_path / "pool").mkdir()
+    alone = training.run_all("curves", wanted, tmp_path, say=lambda text: None)
+    together = training.run_all("curves", wanted, tmp_path / "pool", workers=2, say=lambda text: None)
+    for name in wanted:
+        assert together[name]["forces_mae"] == alone[name]["forces_mae"]
+
+
 def power_laws(seeds=(0, 1, 2)) -> dict:
     """Runs whose errors fall as n^slope, with a little noise by seed."""
     slopes = {"l0": -0.3, "l0_weights": -0.35, "l0_features": -0.3, "angles": -0.45, "l1": -0.5, "l2": -0.6}
