@@ -1,149 +1,156 @@
 """NequIP (Batzner et al. 2022): what degrees of features buy, on real labels, and the same beside its own program.
 
-    python experiments/nequip/run.py [PART ...] [--data FOLDER] [--output FOLDER] [--peer PYTHON]
+    subduce reproduce nequip [PART ...]
+    python experiments/nequip/run.py [PART ...] [--output FOLDER] [--workers N] [--peer PYTHON] [--quick] [--stored]
 
 Runs what is not there yet and prints claim, number and verdict. Each run leaves RUN.json in the
-output folder; a run that was stopped goes on where it was. `--peer` names a Python that has nequip
-0.19.1 and trains that too; without it, its numbers are those in `expected.json`.
+output folder; a run that was stopped goes on where it was. `--peer` names a Python that has what a part
+compares with: nequip 0.19.1 (peer), dscribe (small), tblite (dynamics); without it, their numbers are the stored ones.
 """
 
 import argparse
-import copy
 import json
 import os
-import statistics
-import subprocess
 import sys
 from pathlib import Path
 
-import ase.io
+import numpy as np
 import torch
 
-from subduce.config import InputError, build, read_yaml
+sys.path.insert(0, str(Path(__file__).parent))
+
+import dynamics
+from claims import verdicts
+from training import HERE, QUICK, call_peer, jobs, merged, one_run, prepare, run_all
+
+from subduce.config import InputError, read_yaml
 from subduce.records import write_whole
-from subduce.train import RunConfig, train
 
-HERE = Path(__file__).parent
-METRICS = ("per_atom_energy_mae", "forces_mae", "forces_rmse", "stress_mae")
+DATA = HERE.parent / "data"
+EXPECTED, DISTRIBUTIONS = HERE / "expected.json", HERE / "distributions.json"
 
 
-def merged(settings, changes):
-    """Settings with nested changes."""
-    result = copy.deepcopy(settings)
-    for key, value in changes.items():
-        result[key] = merged(result.get(key, {}), value) if isinstance(value, dict) else value
+def reproduce(
+    parts=(), *, output=Path("runs/nequip"), data=DATA, workers=1, peer=None, quick=False, stored=False, say=print
+):
+    """Verdicts and numbers of some parts, or of all; `stored` takes the numbers that came with the program."""
+    about, expected = read_yaml(HERE / "config.yaml")["parts"], json.loads(EXPECTED.read_text())
+    unknown = [part for part in parts if part not in about]
+    if unknown:
+        raise InputError(f"{unknown[0]}: no part of this experiment; there are {', '.join(about)}")
+    chosen, peers = parts or tuple(about), {key: expected.get(key, {}) for key in ("nequip", "soap")}
+    if stored:
+        found = {part: expected["ours"][part] for part in chosen if part in expected["ours"]}
+        return {"verdicts": verdicts(found, {}, peers), "runs": found, **peers}
+    if not (data / "molecules").is_dir():
+        raise InputError(f"{data}: holds no folder `molecules`; give the data folder with --data")
+    output.mkdir(parents=True, exist_ok=True)
+    found = {}
+    for part in chosen:
+        if part == "dynamics":
+            found[part] = run_dynamics(about, data, output, peer, quick, say)
+            continue
+        wanted = jobs(part, about[part], data, output, quick)
+        found[part] = run_all(part, wanted, output, workers, say)
+        if peer and part == "peer":
+            peers["nequip"] |= {name: one_run(f"nequip_{name}", wanted[name], output, peer) for name in wanted}
+        if peer and part == "small" and not quick:
+            peers["soap"] |= run_soap(about[part]["soap"], data, output, peer, say)
+    rows = verdicts(found, {} if quick else expected["ours"], peers)
+    result = {"verdicts": rows, "runs": found, **peers}
+    write_whole(output / "result.json", json.dumps(result, indent=1))
     return result
 
 
-def prepare(part, data, source, output):
-    """The files of a part, written to the output folder; shares of the training file stay numbers."""
+def run_soap(about, data, output, peer, say):
+    """The descriptor baseline at each size."""
     found = {}
-    for name, wanted in data.items():
-        found[name] = wanted
-        if isinstance(wanted, dict):
-            found[name] = str(output / f"{part}_{name}.extxyz")
-            if not Path(found[name]).exists():
-                frames = ase.io.read(source / wanted["file"], ":")
-                number = wanted.get("take", len(frames))
-                taken = [frames[round(i * (len(frames) - 1) / (number - 1))] for i in range(number)]
-                ase.io.write(found[name], taken, format="extxyz")
+    for size in about["sizes"]:
+        path = output / f"soap_n{size}.json"
+        if not path.exists():
+            say(f"running SOAP regression with {size} frames")
+            files = prepare(f"soap_n{size}", merged(about["data"], {"train": {"take": size}}), data, output)
+            call_peer("peer_soap.py", about | {"data": files}, path, peer)
+        found[f"n{size}"] = json.loads(path.read_text())
     return found
 
 
-def one_run(name, settings, output, peer=None):
-    """The result of a run, taken from its file where that exists and was made with these settings."""
-    path = output / f"{name}.json"
-    if path.exists():
-        found = json.loads(path.read_text())
-        if found["settings"] == settings:
-            return found
-    print(f"running {name}", file=sys.stderr)
-    found = train_peer(settings, path, peer) if peer else train_ours(name, settings, output)
-    write_whole(path, json.dumps(found | {"settings": settings}, indent=1) + "\n")
+def run_dynamics(about, data, output, peer, quick, say):
+    """The dynamics of the potential that was trained at this temperature, beside the reference method's."""
+    settings = {key: value for key, value in about["dynamics"].items() if key not in ("model", "start")}
+    settings["steps"] //= QUICK if quick else 1
+    settings |= prepare("dynamics", {"start": about["dynamics"]["start"]}, data, output)
+    name = about["dynamics"]["model"]
+    one_run(f"transfer_{name}", jobs("transfer", about["transfer"], data, output, quick)[name], output)
+    did, path = dynamics.simulate(output / f"transfer_{name}" / "model.safetensors", settings, output, say)
+    found = {"ours": did | {"wanted_ps": settings["steps"] * settings["timestep"] / 1000}}
+    found["ours"].pop("settings")
+    reference = output / "dynamics_xtb.npz"
+    if peer:
+        call_peer("peer_xtb.py", settings, reference, peer)
+        theirs = dynamics.analyse(reference, settings)
+    elif DISTRIBUTIONS.exists():
+        theirs = json.loads(DISTRIBUTIONS.read_text())["reference"]
+        theirs = theirs | {key: np.array(theirs[key]) for key in ("wavenumbers", "spectrum")}
+    else:
+        return found
+    ours = dynamics.analyse(path, settings)
+    found["agreement"] = dynamics.compare(ours, theirs)
+    kept = json.dumps({"ours": ours, "reference": theirs}, default=lambda array: np.round(array, 7).tolist())
+    write_whole(output / "distributions.json", kept)
     return found
 
 
-def train_ours(name, settings, output):
-    folder = output / name
-    resume = (folder / "last").exists()
-    record = train(build(RunConfig, settings, source=str(HERE / "config.yaml")), folder=folder, resume=resume)
-    results = record.results
-    return {
-        "parameters": results["num_parameters"],
-        "steps": results["steps"],
-        "seconds": results["seconds"],
-        "best_epoch": results["best_epoch"],
-        **{name: results["test"][name] for name in METRICS if name in results["test"]},
-    }
+def keep(result, output):
+    """Make these numbers the stored ones: of whole parts, in `expected.json`, and the distributions beside it."""
+    expected = json.loads(EXPECTED.read_text())
+    for part, runs in result["runs"].items():
+        kept = {name: {k: v for k, v in run.items() if k != "settings"} for name, run in runs.items()}
+        expected["ours"][part] = {name: _rounded(run) for name, run in kept.items()}
+    for peer in ("nequip", "soap"):
+        expected[peer] = {name: _rounded(run) for name, run in result[peer].items()}
+    write_whole(EXPECTED, json.dumps(expected, indent=1) + "\n")
+    if (output / "distributions.json").exists():
+        write_whole(DISTRIBUTIONS, (output / "distributions.json").read_text())
 
 
-def train_peer(settings, path, python):
-    given = path.with_suffix(".settings.json")
-    write_whole(given, json.dumps(settings))
-    command = [python, HERE / "peer_nequip.py", given, path, str(torch.get_num_threads())]
-    subprocess.run(command, check=True)
-    return json.loads(path.read_text())
-
-
-def verdicts(found, expected, peers):
-    """Claims with our number, the limit and whether it is kept."""
-    rows = []
-    if "ladder" in found:
-        l0, l1, l2 = (found["ladder"][name]["forces_mae"] for name in ("l0", "l1", "l2"))
-        rows += [("ladder: force error of l=0 over that of l=1", l0 / l1, ">=", 2.0)]
-        rows += [("ladder: force error of l=1 over that of l=2", l1 / l2, ">=", 1.0)]
-    if "batio3" in found:
-        ratio = found["batio3"]["l0"]["forces_mae"] / found["batio3"]["l1"]["forces_mae"]
-        rows += [("batio3: force error of l=0 over that of l=1", ratio, ">=", 2.0)]
-    for kind in ("l1", "l2") if "peer" in found else ():
-        ours, theirs = (
-            statistics.mean(run["forces_mae"] for name, run in runs.items() if name.startswith(kind))
-            for runs in (found["peer"], peers)
-        )
-        rows += [(f"peer: our force error over nequip's, {kind}, mean of seeds", ours / theirs, "<=", 1.05)]
-    for part, runs in found.items():
-        known = {name: run for name, run in runs.items() if name in expected.get(part, {})}
-        ratios = [run[key] / expected[part][name][key] for name, run in known.items() for key in METRICS if key in run]
-        rows += [(f"{part}: largest of our errors over that in expected.json", max(ratios, default=1.0), "<=", 1.3)]
-    kept = {">=": lambda number, limit: number >= limit, "<=": lambda number, limit: number <= limit}
-    return [
-        {"claim": claim, "number": number, "limit": f"{sign} {limit}", "kept": kept[sign](number, limit)}
-        for claim, number, sign, limit in rows
-    ]
+def _rounded(value):
+    """Four digits of every number."""
+    if isinstance(value, dict):
+        return {name: _rounded(inner) for name, inner in value.items() if name != "settings"}
+    if isinstance(value, list):
+        return [_rounded(inner) for inner in value]
+    return float(f"{value:.4g}") if isinstance(value, float) else value
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    experiment = read_yaml(HERE / "config.yaml")
-    parser.add_argument("parts", nargs="*", metavar="PART", help=", ".join(experiment["parts"]))
-    parser.add_argument("--data", type=Path, default=HERE.parent / "data")
+    parser.add_argument("parts", nargs="*", metavar="PART")
+    parser.add_argument("--data", type=Path, default=DATA)
     parser.add_argument("--output", type=Path, default=Path("runs/nequip"))
-    parser.add_argument("--peer", help="a Python that has nequip 0.19.1")
+    parser.add_argument("--peer", help="a Python that has the other programs")
+    parser.add_argument("--workers", type=int, default=1, help="runs at a time, each on one thread")
     parser.add_argument("--threads", type=int, default=os.cpu_count())
-    options = parser.parse_args()
-    if not (options.data / "molecules").is_dir():
-        raise InputError(f"{options.data}: holds no folder `molecules`; give the data folder with --data")
-    torch.set_num_threads(options.threads)
-    options.output.mkdir(parents=True, exist_ok=True)
-    expected = json.loads((HERE / "expected.json").read_text())
-    found, peers = {}, expected["nequip"]
-    for part in options.parts or experiment["parts"]:
-        about = experiment["parts"][part]
-        files = prepare(part, about["data"], options.data, options.output)
-        for name, changes in about["runs"].items():
-            settings = merged(about["settings"] | {"data": files, "device": "cpu"}, changes)
-            if part == "peer" and options.peer:
-                peers = peers | {name: one_run(f"nequip_{name}", settings, options.output, options.peer)}
-            found.setdefault(part, {})[name] = one_run(f"{part}_{name}", settings, options.output)
-            numbers = "  ".join(f"{key} {found[part][name][key]:.4g}" for key in METRICS if key in found[part][name])
-            print(f"{part:8} {name:10} {numbers}", flush=True)
-    rows = verdicts(found, expected["ours"], peers)
-    for row in rows:
-        print(f"{row['claim']}: {row['number']:.3f} (claimed {row['limit']}) {'kept' if row['kept'] else 'MISSED'}")
-    write_whole(
-        options.output / "result.json", json.dumps({"verdicts": rows, "runs": found, "nequip": peers}, indent=1)
-    )
-    return 0 if all(row["kept"] for row in rows) else 1
+    parser.add_argument("--quick", action="store_true", help="a tenth of the epochs, and a part of the curves")
+    parser.add_argument("--stored", action="store_true", help="judge the stored numbers, run nothing")
+    parser.add_argument("--keep", action="store_true", help="make the numbers the stored ones")
+    options = vars(parser.parse_args())
+    torch.set_num_threads(options.pop("threads"))
+    kept = options.pop("keep")
+    result = reproduce(tuple(options.pop("parts")), **options)
+    for row in result["verdicts"]:
+        print(described(row))
+    if kept:
+        keep(result, options["output"])
+    return 0 if all(row["kept"] is not False for row in result["verdicts"]) else 1
+
+
+def described(row):
+    """A claim with our number and the verdict, as one line."""
+    interval = " [{:.3f}, {:.3f}]".format(*row["interval"]) if "interval" in row else ""
+    verdict = {True: "kept", False: "MISSED", None: "found"}[row["kept"]]
+    limit = f" (claimed {row['limit']})" if row["limit"] else ""
+    return f"{row['claim']}: {row['number']:.3f}{interval}{limit} {verdict}"
 
 
 if __name__ == "__main__":

@@ -27,6 +27,7 @@ VERBS = {
     "relax": "relax a structure, with its cell if asked",
     "md": "molecular dynamics: NVE, Langevin, Nosé-Hoover, NPT",
     "info": "what is in a model, a data set or a record; without a file, this machine",
+    "reproduce": "an experiment of the papers: claim, our number, verdict",
     "report": "one HTML page from one or more records",
 }
 DONE, BAD_INPUT, FAILED, INTERRUPTED = 0, 2, 3, 130

@@ -289,3 +289,63 @@ def test_bad_records_are_refused_in_one_line(run, tmp_path, content):
     code, _, said = run("report", path, "--output", tmp_path / "page.html")
     assert (code, said.count("\n")) == (2, 1)
     assert not (tmp_path / "page.html").exists()
+
+
+EXPERIMENT = """
+def reproduce(parts, *, output, workers, peer, quick, stored, say):
+    say("at work")
+    rows = [{"claim": "l = 1 is better", "number": 2.5, "limit": ">= 2", "kept": True}]
+    return {"verdicts": rows, "parts": list(parts), "quick": quick}
+
+
+def described(row):
+    return f"{row['claim']}: {row['number']}"
+"""
+
+
+@pytest.fixture
+def experiments(tmp_path) -> Path:
+    folder = tmp_path / "experiments" / "nets"
+    folder.mkdir(parents=True)
+    (folder / "run.py").write_text(EXPERIMENT)
+    (folder / "README.md").write_text("# Nets\n\nA. Author, *A title*,\n2022.\n\n**Claims.** Many.\n")
+    return folder.parent
+
+
+def test_reproduce_lists_the_experiments(experiments, capsys, monkeypatch):
+    monkeypatch.chdir(experiments.parent)
+    assert main(["reproduce", "--json"]) == 0
+    told = capsys.readouterr()
+    assert json.loads(told.out)["results"]["experiments"] == {"nets": "A. Author, *A title*, 2022."}
+    assert "nets" in told.err
+
+
+def test_reproduce_runs_one_and_keeps_the_record(experiments, capsys, tmp_path):
+    output = tmp_path / "out"
+    arguments = ["reproduce", "nets", "ladder", "--experiments", str(experiments), "--output", str(output)]
+    assert main([*arguments, "--quick", "--json"]) == 0
+    told = capsys.readouterr()
+    assert "at work" in told.err
+    assert "l = 1 is better: 2.5" in told.err
+    assert "quick" in told.err
+    results = json.loads(told.out)["results"]
+    assert results["verdicts"][0]["kept"]
+    assert results["parts"] == ["ladder"]
+    assert results["quick"]
+    assert json.loads((output / "record.json").read_text())["results"] == results
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["nots"], "there are nets"),
+        (["nets", "--workers", "0"], "--workers: expected a whole number"),
+        (["nets", "--experiments", "nowhere"], "inside a clone"),
+    ],
+)
+def test_reproduce_says_what_is_wrong(experiments, capsys, monkeypatch, arguments, says):
+    monkeypatch.chdir(experiments.parent)
+    assert main(["reproduce", *arguments]) == 2
+    told = capsys.readouterr().err
+    assert says in told
+    assert told.count("\n") == 1
