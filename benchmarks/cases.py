@@ -75,7 +75,7 @@ CASES: dict[str, Callable[[], Atoms]] = {
 
 STEPS: dict[str, Callable[[], list[Atoms]]] = {
     "ethanol_x5": lambda: [ethanol()] * 5,
-    "aspirin_x4": lambda: [aspirin()] * 4,
+    "aspirin_x8": lambda: [aspirin()] * 8,
     "water_24_x2": lambda: [water(2), water(2, seed=1)],
 }
 """One training step on a batch, with energies and forces in the loss."""

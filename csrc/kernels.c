@@ -29,6 +29,8 @@ enum {
     MOST_HARMONICS = 25, /* numbers of an edge: degrees up to 4 */
 };
 
+enum { ANY, DIAGONAL, OFF_DIAGONAL }; /* pairs (m, n) that couple: of diagonal ones, m = n */
+
 /* Where the numbers of a path lie in the rows of each tensor, and where its tables lie in `index`. */
 typedef struct {
     int32_t x, y, w, g;                      /* first number in a row */
@@ -36,7 +38,8 @@ typedef struct {
     int32_t dim_in, dim_edge, dim_out;       /* 2 l1 + 1, 2 l2 + 1, 2 l3 + 1 */
     int32_t num_strands, strands;            /* each: turned?, count, the fixed component, the others */
     int32_t couplings_out, coefficients_out; /* for each k: which sums, in the order of the strands */
-    int32_t couplings_in, coefficients_in;   /* for each m and n: which k */
+    int32_t couplings_in, coefficients_in;   /* pairs of m and n with a k each */
+    int32_t num_couplings, pattern;
 } path;
 
 /* Cubic splines: `functions` of them on `intervals` of length `spacing`, at `r`; see spline.h. */

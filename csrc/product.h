@@ -16,6 +16,10 @@ INLINE void NAME(strand)(int count, int registers, int channels, int tangent, in
     for (int j = 0; j < count; j++) EACH(b) sum[j][b] = (vec){0};
     for (int64_t e = begin; e < end; e++, we += p->w_width) {
         const REAL *xe = x + p->sender[e] * p->x_width, *ye = y + e * p->y_width;
+        if (!p->table) EACH(b) {
+            __builtin_prefetch(we + AT_ONCE * p->w_width + b * LANES);
+            if (tangent) __builtin_prefetch(we + to_w2 + AT_ONCE * p->w_width + b * LANES);
+        }
         vec z[2], z2[2]; /* z meets the other slot, z2 the tangent of the other slot */
         if (turned) {
             EACH(b) {
@@ -75,17 +79,22 @@ INLINE void NAME(sum_block)(int registers, int channels, int tangent, const prob
 }
 
 /* The same for some edges of a receiver, for a degree of the harmonics known when compiled: Σ_n stays in registers. */
-INLINE void NAME(slopes_edges)(int dim_edge, int registers, int channels, int tangent, int want_y, int want_xw, const problem *p,
+INLINE void NAME(slopes_edges)(int dim_edge, int pattern, int registers, int channels, int tangent, int want_y, int want_xw, const problem *p,
                                const path *q, const rows *at, const int64_t *edges, int num_edges, ptrdiff_t c,
                                const vec *seen, vec *dy) {
     const ptrdiff_t stride = q->channels;
-    const int dim_in = q->dim_in;
+    const int dim_in = pattern == ANY ? q->dim_in : dim_edge;
     for (int i = 0; i < num_edges; i++) {
         const int64_t e = edges[i], row = p->sender[e] * p->x_width + q->x + c;
         const int64_t at_w = (at->in_order ? i : e) * p->w_width + q->w + c;
         const REAL *x = (const REAL *)p->x + row, *w = (const REAL *)at->w + at_w;
         const REAL *y = (const REAL *)p->y + e * p->y_width + q->y;
         REAL *dx = p->dx ? (REAL *)p->dx + row : NULL;
+        if (!p->table) EACH(b) {
+            __builtin_prefetch(w + AT_ONCE * p->w_width + b * LANES);
+            if (tangent) __builtin_prefetch((const REAL *)p->w2 + at_w + AT_ONCE * p->w_width + b * LANES);
+            if (at->dw) __builtin_prefetch((REAL *)at->dw + at_w + AT_ONCE * p->w_width + b * LANES, 1);
+        }
         vec *dy_e = dy + i * p->y_width + q->y;
         const REAL *y2 = tangent ? (const REAL *)p->y2 + e * p->y_width + q->y : NULL;
         const ptrdiff_t to_x2 = tangent ? (const REAL *)p->x2 - (const REAL *)p->x : 0;
@@ -94,12 +103,14 @@ INLINE void NAME(slopes_edges)(int dim_edge, int registers, int channels, int ta
         if (tangent) EACH(b) w2[b] = NAME(load)((const REAL *)p->w2 + at_w + b * LANES, channels);
         for (int n = 0; n < dim_edge; n++) dot[n] = want_y ? dy_e[n] : (vec){0};
         const vec *seen_m = seen;
+#pragma GCC unroll 5
         for (int m = 0; m < dim_in; m++, x += stride, seen_m += dim_edge * registers) {
             vec x_m[2], x2[2], z[2], dz[2] = {{0}, {0}}, dz2[2] = {{0}, {0}};
             EACH(b) x_m[b] = NAME(load)(x + b * LANES, channels);
             if (tangent) EACH(b) x2[b] = NAME(load)(x + to_x2 + b * LANES, channels);
             EACH(b) z[b] = tangent ? w_e[b] * x2[b] + w2[b] * x_m[b] : w_e[b] * x_m[b];
             for (int n = 0; n < dim_edge; n++) EACH(b) {
+                if ((pattern == DIAGONAL && m != n) || (pattern == OFF_DIAGONAL && m == n)) continue;
                 if (want_xw) dz[b] += y[n] * seen_m[n * registers + b];
                 if (tangent) dz2[b] += y2[n] * seen_m[n * registers + b];
                 if (want_y) dot[n] += z[b] * seen_m[n * registers + b];
@@ -124,20 +135,23 @@ INLINE void NAME(slopes_block)(int registers, int channels, int tangent, int wan
                                const rows *at, int64_t receiver, const int64_t *edges, int num_edges, ptrdiff_t c,
                                vec *seen, vec *dy) {
     const int num_pairs = q->dim_in * q->dim_edge;
-    const int32_t *first = p->index + q->couplings_in, *place = first + num_pairs + 1;
+    const int32_t *entry = p->index + q->couplings_in, *end = entry + 2 * q->num_couplings;
     const REAL *coefficient = (const REAL *)p->coefficients + q->coefficients_in;
     const REAL *g = (const REAL *)p->g + receiver * p->g_width + q->g + c;
-    for (int j = 0; j < num_pairs; j++) {
-        vec total[2] = {{0}, {0}};
-        for (int i = first[j]; i < first[j + 1]; i++)
-            EACH(b) total[b] += coefficient[i] * NAME(load)(g + place[i] * (ptrdiff_t)q->g_stride + b * LANES, channels);
-        EACH(b) seen[j * registers + b] = total[b];
+    for (int j = 0; j < num_pairs * registers; j++) seen[j] = (vec){0};
+    for (; entry < end; entry += 2, coefficient++) {
+        const REAL *g_k = g + entry[1] * (ptrdiff_t)q->g_stride;
+        EACH(b) seen[entry[0] * registers + b] += *coefficient * NAME(load)(g_k + b * LANES, channels);
     }
-#define OF(dim)                                                                                                    \
-    case dim:                                                                                                      \
-        NAME(slopes_edges)(dim, registers, channels, tangent, want_y, want_xw, p, q, at, edges, num_edges, c, seen, dy);    \
+#define OF(dim, pattern)                                                                                           \
+    case 16 * pattern + dim:                                                                                       \
+        NAME(slopes_edges)(dim, pattern, registers, channels, tangent, want_y, want_xw, p, q, at, edges, num_edges, c, \
+                           seen, dy);                                                                              \
         break;
-    switch (q->dim_edge) { OF(1) OF(3) OF(5) OF(7) OF(9) }
+    switch (16 * q->pattern + q->dim_edge) {
+        OF(1, ANY) OF(3, ANY) OF(5, ANY) OF(7, ANY) OF(9, ANY)
+        OF(3, DIAGONAL) OF(5, DIAGONAL) OF(3, OFF_DIAGONAL) OF(5, OFF_DIAGONAL)
+    }
 #undef OF
 }
 

@@ -263,3 +263,23 @@ def test_nuclei_repel_as_their_charges_do():
     r = 1e-4
     pair = graph(np.array([6, 8]), np.array([[0.0, 0, 0], [0, 0, r]]), np.zeros((3, 3)), np.zeros(3, bool), cutoff=3.0)
     assert math.isclose(ZBL(3.0)(pair).sum().item() * r, 6 * 8 * 14.3996454784, rel_tol=2e-3)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_lengths_shared_by_an_edge_and_its_reverse_change_nothing(name, monkeypatch):
+    model, random = MODELS[name], np.random.default_rng(5)
+    atoms = graph([1, 6, 8, 6, 1], random.uniform(0, 4, (5, 3)), 4.5 * np.eye(3), [True, True, False])
+    assert atoms.num_edges > 20
+
+    def first_and_second(atoms):
+        found = forces_and_stress(model, atoms, create_graph=True)
+        loss = found.forces.square().sum() + found.energy.square().sum()
+        weights = [weight for weight in model.parameters() if weight.requires_grad]
+        return found.energies, found.forces, *torch.autograd.grad(loss, weights, allow_unused=True)
+
+    shared = first_and_second(atoms)
+    monkeypatch.setattr(Graph, "reverse_edges", lambda self: None)
+    for one, other in zip(shared, first_and_second(atoms), strict=True):
+        assert (one is None) == (other is None)
+        if one is not None:
+            torch.testing.assert_close(one, other, rtol=1e-9, atol=1e-10 * max(1.0, other.abs().max().item()))

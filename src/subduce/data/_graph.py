@@ -71,6 +71,23 @@ class Graph(_Tensors):
         """What periodicity adds to the vector of each edge, shifts @ cell, in Å."""
         return torch.einsum("ea,eab->eb", self.shifts, self.cell[self.structure[self.receiver]])
 
+    def reverse_edges(self) -> AtomIndex | None:
+        """For each edge the one that runs the other way; None where some edge has none.
+
+        A matter of whole numbers: the reverse joins the same atoms by the opposite shift.
+        """
+        atoms, reach = max(self.num_atoms, 1), int(self.shifts.abs().max()) if self.num_edges else 0
+        if atoms**2 * (2 * reach + 1) ** 3 > 2**62:
+            return None
+        there, back = (
+            _mixed([*ends, *(reach + sign * self.shifts).long().unbind(1)], [atoms, *[2 * reach + 1] * 3])
+            for ends, sign in (((self.receiver, self.sender), 1), ((self.sender, self.receiver), -1))
+        )
+        from_there, from_back = there.argsort(stable=True), back.argsort(stable=True)
+        if not torch.equal(there[from_there], back[from_back]):
+            return None
+        return torch.empty_like(from_there).index_copy_(0, from_there, from_back)
+
     def sum_atoms(self, values: Tensor) -> Tensor:
         """Sums over the atoms of each structure: `[atoms, …]` to `[structures, …]`."""
         total = values.new_zeros(self.num_structures, *values.shape[1:])
@@ -95,6 +112,14 @@ class Graph(_Tensors):
             receiver=torch.cat([g.receiver + first for g, first in zip(graphs, atoms, strict=False)]),
             shifts=torch.cat([g.shifts for g in graphs]),
         )
+
+
+def _mixed(digits: list[Tensor], bases: list[int]) -> Tensor:
+    """One whole number for several, each but the first smaller than its base."""
+    number = digits[0]
+    for digit, base in zip(digits[1:], bases, strict=True):
+        number = number * base + digit
+    return number
 
 
 torch.export.register_dataclass(Graph, serialized_type_name="subduce.Graph")

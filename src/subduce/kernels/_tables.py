@@ -6,8 +6,8 @@ all pairs. The C code needs them twice, with the components k of the result that
 - forward, in *strands*: pairs that share one component, m or n, whose sums over edges stay in registers together;
 - backward, as the n that meet each m.
 
-A table of "which and how strongly" is a row of firsts, one for each target and the end, then the sources, with the
-coefficients in the same order elsewhere.
+Forward, a table of "which and how strongly" is a row of firsts, one for each target and the end, then the sources, with
+the coefficients in the same order elsewhere; backward, it is a list of targets and sources.
 """
 
 from collections.abc import Iterable
@@ -29,7 +29,7 @@ Pair = tuple[int, int]
 class Tables(NamedTuple):
     """What a plan is to the C code."""
 
-    paths: Tensor  # int32 [paths, 15], the fields of `path` in C
+    paths: Tensor  # int32 [paths, 17], the fields of `path` in C
     index: Tensor  # int32
     coefficients: Tensor
     most_pairs: int
@@ -49,8 +49,7 @@ def tables(plan: ProductPlan, dtype: torch.dtype) -> Tables:
         pairs = sorted({(m, n) for m, n, _ in strengths})
         stranded, strands = _strands(pairs, turned=path.ir_edge.dim < path.ir_in.dim)
         out, out_by = _rows(path.ir_out.dim, ((k, stranded.index((m, n)), c) for (m, n, k), c in strengths.items()))
-        num_pairs = path.ir_in.dim * path.ir_edge.dim
-        into, into_by = _rows(num_pairs, ((m * path.ir_edge.dim + n, k, c) for (m, n, k), c in strengths.items()))
+        into, into_by = _entries((m * path.ir_edge.dim + n, k, c) for (m, n, k), c in strengths.items())
         at = [len(index)]
         for part in ([number for strand in strands for number in strand], out, into):
             index += part
@@ -62,10 +61,11 @@ def tables(plan: ProductPlan, dtype: torch.dtype) -> Tables:
                 *(len(strands), at[0]),
                 *(at[1], len(coefficients)),
                 *(at[2], len(coefficients) + len(out_by)),
+                *(len(into_by), _pattern(path, pairs)),
             ]
         )
         coefficients += out_by + into_by
-        most_pairs = max(most_pairs, num_pairs)
+        most_pairs = max(most_pairs, path.ir_in.dim * path.ir_edge.dim)
     return Tables(
         torch.tensor(rows, dtype=torch.int32, device="cpu"),
         torch.tensor(index, dtype=torch.int32, device="cpu"),
@@ -101,6 +101,25 @@ def _strands(pairs: list[Pair], *, turned: bool) -> tuple[list[Pair], list[list[
             order += strand
             strands.append([int(turned), len(strand), component, *(pair[1 - shared] for pair in strand)])
     return order, strands
+
+
+def _entries(entries: Iterable[tuple[int, int, float]]) -> tuple[list[int], list[float]]:
+    """Entries (target, source, strength) one after another, those of one target far apart: none waits for another."""
+    seen: dict[int, int] = {}
+    ranked = []
+    for target, source, strength in sorted(entries):
+        seen[target] = seen.get(target, -1) + 1
+        ranked.append((seen[target], target, source, strength))
+    ranked.sort()
+    return [i for _, target, source, _ in ranked for i in (target, source)], [strength for *_, strength in ranked]
+
+
+def _pattern(path: Path, pairs: list[Pair]) -> int:
+    """Which pairs couple, where C knows the pattern: any, those of equal components, or those of different ones."""
+    if path.ir_in.dim != path.ir_edge.dim or path.ir_in.l not in (1, 2):
+        return 0
+    equal = sum(m == n for m, n in pairs)
+    return 1 if equal == len(pairs) else 2 if equal == 0 else 0
 
 
 def _rows(num_targets: int, entries: Iterable[tuple[int, int, float]]) -> tuple[list[int], list[float]]:

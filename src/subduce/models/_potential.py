@@ -184,15 +184,16 @@ class Layer(nn.Module):
         x: Float[Tensor, "atoms dim_in"],
         species: Int[Tensor, " atoms"],
         harmonics: Float[Tensor, "edges dim_edge"],
-        radial: Float[Tensor, "edges functions"],
+        radial: Float[Tensor, "lengths functions"],
         sender: AtomIndex,
         receiver: AtomIndex,
-        envelope: Float[Tensor, " edges"] | None,
+        envelope: Float[Tensor, " lengths"] | None,
+        row: Int[Tensor, " edges"] | None,
     ) -> Float[Tensor, "atoms dim_out"]:
         """The features of the next layer."""
         if self.norm is not None and self.norm_place == "layer":
             x = self.norm(x)
-        message = self.convolution(x, harmonics, radial, sender, receiver, envelope)
+        message = self.convolution(x, harmonics, radial, sender, receiver, envelope, row)
         if self.self_connection is not None:
             kinds = species if self.self_connection.num_species is not None else None
             message = message + self.self_connection(x, kinds)
@@ -284,6 +285,8 @@ class Potential(nn.Module):
         vectors = graph.edge_vectors()
         lengths = torch.linalg.vector_norm(vectors, dim=-1).to(self.dtype)
         harmonics = spherical_harmonics(self._harmonics, vectors.to(self.dtype))
+        kept, row = _distinct_lengths(graph)
+        lengths = lengths if kept is None else lengths[kept]
         radial = self.radial(lengths)
         # With biases the network does not vanish at the cutoff by itself; a table has the cutoff in it.
         envelope = None
@@ -291,7 +294,7 @@ class Potential(nn.Module):
             envelope = self.radial.envelope(lengths)
         x = self.embedding[species]
         for layer in self.layers:
-            x = layer(x, species, harmonics, radial, graph.sender, graph.receiver, envelope)
+            x = layer(x, species, harmonics, radial, graph.sender, graph.receiver, envelope, row)
         output = self.readout(x[:, self.scalar_place]).squeeze(-1).to(torch.float64)
         energies = self.shifts[species] + self.scales[species] * output
         return energies if self.repulsion is None else energies + self.repulsion(graph)
@@ -303,3 +306,20 @@ class Potential(nn.Module):
         other = Potential(self.config.replace(model_dtype=dtype), backend=self.backend)
         other.load_state_dict(self.state_dict())
         return other.to(self.embedding.device).train(self.training)
+
+
+def _distinct_lengths(graph: Graph) -> tuple[Tensor | None, Tensor | None]:
+    """Edges whose lengths stand for all, and which one stands for each: an edge is as long as its reverse.
+
+    None, for all, on a GPU, where finding the reverses would make the host wait, and when compiled, since how many
+    there are depends on the data.
+    """
+    if graph.sender.device.type != "cpu" or torch.compiler.is_compiling():
+        return None, None
+    reverse = graph.reverse_edges()
+    if reverse is None:
+        return None, None
+    own = torch.arange(graph.num_edges)
+    is_first = own <= reverse
+    place = is_first.cumsum(0) - 1
+    return is_first.nonzero().squeeze(1), place[torch.minimum(own, reverse)]

@@ -3,7 +3,7 @@
 import math
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from ..axes import AtomIndex
@@ -58,14 +58,21 @@ class Convolution(nn.Module):
         self,
         x: Float[Tensor, "nodes dim_in"],
         harmonics: Float[Tensor, "edges dim_edge"],
-        radial: Float[Tensor, "edges radial"],
+        radial: Float[Tensor, "lengths radial"],
         sender: AtomIndex,
         receiver: AtomIndex,
-        envelope: Float[Tensor, " edges"] | None = None,
+        envelope: Float[Tensor, " lengths"] | None = None,
+        row: Int[Tensor, " edges"] | None = None,
     ) -> Float[Tensor, "nodes dim_out"]:
-        """The convolved features; `envelope` multiplies each edge's weights where the radial network has biases."""
+        """The convolved features.
+
+        `envelope` multiplies the weights where the radial network has biases. Where edges share their lengths, it and
+        `radial` have a row for each length, and `row` tells those of the edges.
+        """
         weights = self.radial(radial)
         if envelope is not None:
             weights = weights * envelope[:, None]
+        if row is not None:
+            weights = weights.index_select(0, row)
         x = self.before(x) * (1 / math.sqrt(self.avg_num_neighbors))
         return self.after(self.product(x, harmonics, weights, sender, receiver, x.shape[0]))

@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from ..kernels import SplineTable
-from ._activation import Activation
+from ._activation import FUNCTIONS, Activation
 
 BasisKind = Literal["bessel", "gaussian", "bernstein"]
 CutoffKind = Literal["polynomial", "xplor", "cosine"]
@@ -182,9 +182,10 @@ class MLP(nn.Module):
     def forward(self, x: Float[Tensor, "rows inputs"]) -> Float[Tensor, "rows outputs"]:
         """The outputs of the last layer, without an activation."""
         for i, weight in enumerate(self.weights):
-            if i:
-                x = self.activation(x)
-            x = x @ (weight / math.sqrt(weight.shape[0]))
+            scale = 1 / math.sqrt(weight.shape[0])
+            if i:  # the activation's constant goes with the few weights in place of the many rows
+                x, scale = FUNCTIONS[self.activation.name](x), scale * self.activation.constant
+            x = x @ (weight * scale)
             if len(self.biases):
                 x = x + self.biases[i]
         return x
