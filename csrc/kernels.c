@@ -63,16 +63,18 @@ typedef struct {
     const void *g, *x, *y, *w;
     const void *x2, *y2, *w2; /* all NULL, or tangents: then T is its derivative along them, g held */
     void *sum, *dx, *dy, *dw; /* ∂T/∂g, ∂T/∂x, … or NULL where not wanted */
+    const int64_t *row; /* of each edge in w and w2, where edges share rows, or NULL; in dw each has its own */
+    int64_t in_order;   /* whether edges that follow one another have rows that do so */
     const spline *table;
     const void *r;
     void *dr;
 } problem;
 
-/* Weights of edges and where their derivatives go: in rows that go by edge, or by place among those at hand. */
+/* Weights of the edges at hand and their derivatives: in which rows they stand. */
 typedef struct {
     const void *w;
     void *dw;
-    int in_order;
+    const int64_t *from, *to;
 } rows;
 
 /* Linear maps: blocks of the result are blocks of x times matrices. */

@@ -3,23 +3,25 @@
    Channels are independent and lie side by side, so a register holds LANES channels, and the widest loop body
    holds two registers. What is left of the channels, fewer than LANES, is done with a register partly used. */
 
+/* Rows that will be read or written when as many edges as are at hand have gone by, if they follow one another. */
+#define SOON(from, ...)                                                                                            \
+    if (p->in_order) EACH(b) __builtin_prefetch((from) + AT_ONCE * p->w_width + b * LANES, ##__VA_ARGS__)
+
 /* Sums over edges that share a load: `count` of the numbers Σ_e w x[m] y[n], either of one m and several n,
-   or, where `turned`, of one n and several m. The sums stay in registers for all edges; `w` is the first one's row. */
+   or, where `turned`, of one n and several m. The sums stay in registers for all edges, of which the first stands in row at[0] of w. */
 INLINE void NAME(strand)(int count, int registers, int channels, int tangent, int turned, const problem *p,
-                         const path *q, int fixed, const int32_t *others, const REAL *w, int64_t begin, int64_t end,
-                         ptrdiff_t c, vec *sums) {
-    const REAL *x = (const REAL *)p->x + q->x + c, *y = (const REAL *)p->y + q->y, *we = w + q->w + c;
+                         const path *q, int fixed, const int32_t *others, const REAL *all, const int64_t *at,
+                         int64_t begin, int64_t end, ptrdiff_t c, vec *sums) {
+    const REAL *x = (const REAL *)p->x + q->x + c, *y = (const REAL *)p->y + q->y, *w = all + q->w + c;
     const ptrdiff_t stride = q->channels, to_x2 = tangent ? (const REAL *)p->x2 - (const REAL *)p->x : 0,
                     to_y2 = tangent ? (const REAL *)p->y2 - (const REAL *)p->y : 0,
                     to_w2 = tangent ? (const REAL *)p->w2 - (const REAL *)p->w : 0;
     vec sum[LONGEST][2];
     for (int j = 0; j < count; j++) EACH(b) sum[j][b] = (vec){0};
-    for (int64_t e = begin; e < end; e++, we += p->w_width) {
-        const REAL *xe = x + p->sender[e] * p->x_width, *ye = y + e * p->y_width;
-        if (!p->table) EACH(b) {
-            __builtin_prefetch(we + AT_ONCE * p->w_width + b * LANES);
-            if (tangent) __builtin_prefetch(we + to_w2 + AT_ONCE * p->w_width + b * LANES);
-        }
+    for (int64_t e = begin; e < end; e++) {
+        const REAL *xe = x + p->sender[e] * p->x_width, *ye = y + e * p->y_width, *we = w + at[e - begin] * p->w_width;
+        SOON(we);
+        if (tangent) SOON(we + to_w2);
         vec z[2], z2[2]; /* z meets the other slot, z2 the tangent of the other slot */
         if (turned) {
             EACH(b) {
@@ -52,16 +54,17 @@ INLINE void NAME(strand)(int count, int registers, int channels, int tangent, in
 
 /* ∂T/∂g of one path, for one receiver and the edges from `begin` to `end`: sums over edges, then the coupling. */
 INLINE void NAME(sum_block)(int registers, int channels, int tangent, const problem *p, const path *q,
-                            int64_t receiver, const REAL *w, int64_t begin, int64_t end, ptrdiff_t c, vec *sums) {
+                            int64_t receiver, const REAL *w, const int64_t *at, int64_t begin, int64_t end, ptrdiff_t c,
+                            vec *sums) {
     const int32_t *strand = p->index + q->strands;
     vec *next = sums;
     for (int s = 0; s < q->num_strands; s++, next += strand[1] * registers, strand += 3 + strand[1]) {
 #define OF(count)                                                                                                  \
     case count:                                                                                                    \
         if (strand[0])                                                                                             \
-            NAME(strand)(count, registers, channels, tangent, 1, p, q, strand[2], strand + 3, w, begin, end, c, next); \
+            NAME(strand)(count, registers, channels, tangent, 1, p, q, strand[2], strand + 3, w, at, begin, end, c, next); \
         else                                                                                                       \
-            NAME(strand)(count, registers, channels, tangent, 0, p, q, strand[2], strand + 3, w, begin, end, c, next); \
+            NAME(strand)(count, registers, channels, tangent, 0, p, q, strand[2], strand + 3, w, at, begin, end, c, next); \
         break;
         switch (strand[1]) { OF(1) OF(2) OF(3) OF(4) OF(5) OF(6) OF(7) OF(8) OF(9) }
 #undef OF
@@ -86,15 +89,13 @@ INLINE void NAME(slopes_edges)(int dim_edge, int pattern, int registers, int cha
     const int dim_in = pattern == ANY ? q->dim_in : dim_edge;
     for (int i = 0; i < num_edges; i++) {
         const int64_t e = edges[i], row = p->sender[e] * p->x_width + q->x + c;
-        const int64_t at_w = (at->in_order ? i : e) * p->w_width + q->w + c;
+        const int64_t at_w = at->from[i] * p->w_width + q->w + c, at_dw = at->to[i] * p->w_width + q->w + c;
         const REAL *x = (const REAL *)p->x + row, *w = (const REAL *)at->w + at_w;
         const REAL *y = (const REAL *)p->y + e * p->y_width + q->y;
         REAL *dx = p->dx ? (REAL *)p->dx + row : NULL;
-        if (!p->table) EACH(b) {
-            __builtin_prefetch(w + AT_ONCE * p->w_width + b * LANES);
-            if (tangent) __builtin_prefetch((const REAL *)p->w2 + at_w + AT_ONCE * p->w_width + b * LANES);
-            if (at->dw) __builtin_prefetch((REAL *)at->dw + at_w + AT_ONCE * p->w_width + b * LANES, 1);
-        }
+        SOON(w);
+        if (tangent) SOON((const REAL *)p->w2 + at_w);
+        if (at->dw) SOON((REAL *)at->dw + at_dw, 1);
         vec *dy_e = dy + i * p->y_width + q->y;
         const REAL *y2 = tangent ? (const REAL *)p->y2 + e * p->y_width + q->y : NULL;
         const ptrdiff_t to_x2 = tangent ? (const REAL *)p->x2 - (const REAL *)p->x : 0;
@@ -125,7 +126,7 @@ INLINE void NAME(slopes_edges)(int dim_edge, int pattern, int registers, int cha
             dx += stride;
         }
         for (int n = 0; n < dim_edge; n++) if (want_y) dy_e[n] = dot[n];
-        if (want_xw && at->dw) EACH(b) NAME(store)((REAL *)at->dw + at_w + b * LANES, dw[b], channels);
+        if (want_xw && at->dw) EACH(b) NAME(store)((REAL *)at->dw + at_dw + b * LANES, dw[b], channels);
     }
 }
 
@@ -167,12 +168,14 @@ INLINE void NAME(slopes_block)(int registers, int channels, int tangent, int wan
         if (q->channels > c) block(1, (int)(q->channels - c), __VA_ARGS__);                                        \
     }
 
-static TARGET void NAME(sum_plain)(const problem *p, int64_t receiver, const REAL *w, int64_t e, int64_t stop, vec *sums) {
-    BLOCKS(NAME(sum_block), 0, p, q, receiver, w, e, stop, c, sums)
+static TARGET void NAME(sum_plain)(const problem *p, int64_t receiver, const REAL *w, const int64_t *at, int64_t e,
+                                   int64_t stop, vec *sums) {
+    BLOCKS(NAME(sum_block), 0, p, q, receiver, w, at, e, stop, c, sums)
 }
 
-static TARGET void NAME(sum_tangent)(const problem *p, int64_t receiver, const REAL *w, int64_t e, int64_t stop, vec *sums) {
-    BLOCKS(NAME(sum_block), 1, p, q, receiver, w, e, stop, c, sums)
+static TARGET void NAME(sum_tangent)(const problem *p, int64_t receiver, const REAL *w, const int64_t *at, int64_t e,
+                                     int64_t stop, vec *sums) {
+    BLOCKS(NAME(sum_block), 1, p, q, receiver, w, at, e, stop, c, sums)
 }
 
 static TARGET void NAME(sum)(const problem *p, int64_t begin, int64_t end, void *scratch) {
@@ -181,12 +184,14 @@ static TARGET void NAME(sum)(const problem *p, int64_t begin, int64_t end, void 
     for (int64_t receiver = begin; receiver < end; receiver++)
         for (int64_t e = p->first[receiver]; e < p->last[receiver]; e += AT_ONCE) {
             const int64_t stop = e + AT_ONCE < p->last[receiver] ? e + AT_ONCE : p->last[receiver];
-            const REAL *w = p->table ? made : (const REAL *)p->w + e * p->w_width;
-            if (p->table)
-                for (int64_t i = e; i < stop; i++)
-                    NAME(spline_row)(p->table, ((const REAL *)p->r)[i], 0, made + (i - e) * p->w_width);
-            if (p->x2) NAME(sum_tangent)(p, receiver, w, e, stop, sums);
-            else NAME(sum_plain)(p, receiver, w, e, stop, sums);
+            const REAL *w = p->table ? made : p->w;
+            int64_t at[AT_ONCE];
+            for (int64_t i = e; i < stop; i++) {
+                at[i - e] = p->table ? i - e : p->row ? p->row[i] : i;
+                if (p->table) NAME(spline_row)(p->table, ((const REAL *)p->r)[i], 0, made + (i - e) * p->w_width);
+            }
+            if (p->x2) NAME(sum_tangent)(p, receiver, w, at, e, stop, sums);
+            else NAME(sum_plain)(p, receiver, w, at, e, stop, sums);
         }
 }
 
@@ -214,10 +219,14 @@ static TARGET void NAME(slopes_tangent)(const problem *p, const rows *at, int64_
 static TARGET void NAME(slopes_at)(const problem *p, int64_t receiver, const int64_t *edges, int n, void *scratch) {
     vec *dy = scratch, *seen = dy + AT_ONCE * p->y_width;
     REAL *made = (REAL *)(seen + 2 * p->most_pairs), *by_made = made + AT_ONCE * p->w_width;
-    const rows at = {p->table ? made : p->w, p->table ? by_made : p->dw, p->table != NULL};
-    if (p->table)
-        for (int i = 0; i < n; i++)
-            NAME(spline_row)(p->table, ((const REAL *)p->r)[edges[i]], 0, made + i * p->w_width);
+    int64_t in_order[AT_ONCE], given[AT_ONCE];
+    for (int i = 0; i < n; i++) {
+        in_order[i] = i;
+        given[i] = p->row ? p->row[edges[i]] : edges[i];
+        if (p->table) NAME(spline_row)(p->table, ((const REAL *)p->r)[edges[i]], 0, made + i * p->w_width);
+    }
+    const rows at = {p->table ? made : p->w, p->table ? by_made : p->dw, p->table ? in_order : given,
+                     p->table ? in_order : edges};
     if (p->dy || p->x2) memset(dy, 0, n * p->y_width * sizeof(vec));
     if (p->x2) NAME(slopes_tangent)(p, &at, receiver, edges, n, seen, dy);
     else if (!p->dy) NAME(slopes_xw)(p, &at, receiver, edges, n, seen, dy);

@@ -26,3 +26,4 @@ INLINE void NAME(store)(REAL *to, vec value, int channels) {
 #undef INLINE
 #undef EACH
 #undef BLOCKS
+#undef SOON

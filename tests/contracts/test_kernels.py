@@ -262,16 +262,32 @@ def test_the_fake_kernel_promises_what_comes(backend):
     (x, y, w), (sender, receiver, n) = problem(plan, edges=5)
     torch.library.opcheck(
         torch.ops.subduce.edge_product.default,
-        (plan.key, backend, "g", None, x, y, w, sender, receiver, n),
+        (plan.key, backend, "g", None, x, y, w, None, sender, receiver, n),
         test_utils=("test_schema", "test_faketensor", "test_autograd_registration"),
     )
     g = torch.randn(n, plan.irreps_out.dim, dtype=torch.float64, device=x.device, requires_grad=True)
     for wanted in ("xyw", "gy", "w"):
         torch.library.opcheck(
             torch.ops.subduce.edge_product.default,
-            (plan.key, backend, wanted, g, x, y, w, sender, receiver, n),
+            (plan.key, backend, wanted, g, x, y, w, None, sender, receiver, n),
             test_utils=("test_schema", "test_faketensor", "test_autograd_registration"),
         )
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+def test_edges_that_share_weights_are_as_edges_with_copies_of_them(backend, dtype):
+    plan = kernels.channelwise_plan(*PLANS["both parities, mixed multiplicities"])
+    (x, edge, weights), graph = problem(plan, dtype=dtype)
+    row = torch.randint(5, (14,), generator=torch.Generator().manual_seed(3))
+    shared = weights[:6].detach().requires_grad_()  # the last row is nobody's
+    product = kernels.bind(plan, backend)
+    found = derivatives(lambda x, y, w, *graph: product(x, y, w, *graph, row), [x, edge, shared], graph)
+    expected = derivatives(lambda x, y, w, *graph: product(x, y, w[row], *graph), [x, edge, shared], graph)
+    assert_same(found, expected, rtol=0, atol={torch.float64: 1e-12, torch.float32: 1e-5}[dtype])
+    with pytest.raises(ValueError, match="row holds one number for each edge"):
+        product(x, edge, shared, *graph, row[:3])
+    with pytest.raises((IndexError, RuntimeError), match="out of range"):
+        product(x, edge, shared, *graph, row + 4)
 
 
 def test_the_check_for_users_passes(backend):

@@ -39,19 +39,25 @@ def partials(
     receiver: Tensor,
     num_receivers: int,
     tangents: dict[str, Tensor] | None = None,
+    row: Tensor | None = None,
 ) -> dict[str, Tensor]:
     """The derivatives of T by the slots in `wanted` (see `_ops`).
 
     With `tangents` of x, y and w, one at least, those of T's derivative along them: the sum of T with one of
-    them exchanged, in one pass.
+    them exchanged, in one pass. `row` tells which row of w an edge has, where it has not its own.
     What C does not know, the reference computes: tensors elsewhere, other dtypes, degrees above 4.
     """
     if not computes(plan, x):
         return _reference.partials(plan, wanted, g, x, y, w, sender, receiver, num_receivers)
-    _check_senders(sender, len(x))
+    _check_rows("sender", sender, len(x))
+    if row is not None:
+        _check_rows("row", row, len(w))
+        row = row.contiguous()
     sender, first = sender.contiguous(), torch.searchsorted(receiver.contiguous(), torch.arange(num_receivers + 1))
     given = {s: tensor.contiguous() for s, tensor in zip("gxyw", (g, x, y, w), strict=True) if tensor is not None}
     found = {slot: torch.empty_like(given[slot]) for slot in wanted if slot != "g"}
+    if "w" in wanted and row is not None:
+        found["w"] = w.new_empty(len(sender), w.shape[1])
     if "x" in wanted:
         found["x"].zero_()  # C adds to ∂T/∂x and ∂T/∂g, and sets the others
     if "g" in wanted:
@@ -67,8 +73,10 @@ def partials(
         *(given[slot].data_ptr() if slot in given else None for slot in "gxyw"),
         *(tangents[slot].data_ptr() if tangents else None for slot in "xyw"),
         *(found[slot].data_ptr() if slot in found else None for slot in "gxyw"),
+        row.data_ptr() if row is not None else None,
+        row is None,
     )
-    threads = torch.get_num_threads() if w.numel() > _FEW else 1
+    threads = torch.get_num_threads() if len(sender) * w.shape[1] > _FEW else 1
     double = x.dtype == torch.float64
     if "g" in wanted:
         _share("subduce_edge_product", problem, (double, True), _cuts(first, num_receivers, threads))
@@ -79,6 +87,8 @@ def partials(
             (double, False),
             _cuts(_edges_before(sender, len(x), threads), len(x), threads),
         )
+    if "w" in wanted and row is not None:
+        found["w"] = torch.zeros_like(w).index_add_(0, row, found["w"])
     return found
 
 
@@ -119,7 +129,9 @@ class Problem(ctypes.Structure):
         *((name, ctypes.c_int64) for name in ("num_paths", "most_pairs", "num_receivers")),
         *((name, ctypes.c_int64) for name in ("x_width", "y_width", "w_width", "g_width")),
         *((name, ctypes.c_void_p) for name in ("first", "last", "sender", "g", "x", "y", "w", "x2", "y2", "w2")),
-        *((name, ctypes.c_void_p) for name in ("sum", "dx", "dy", "dw", "table", "r", "dr")),
+        *((name, ctypes.c_void_p) for name in ("sum", "dx", "dy", "dw", "row")),
+        ("in_order", ctypes.c_int64),
+        *((name, ctypes.c_void_p) for name in ("table", "r", "dr")),
     ]
 
 
@@ -196,11 +208,11 @@ def _edges_before(sender: Tensor, num_nodes: int, threads: int) -> Tensor | None
     return torch.nn.functional.pad(sender.bincount(minlength=num_nodes).cumsum(0), (1, 0))
 
 
-def _check_senders(sender: Tensor, num_nodes: int) -> None:
-    if sender.numel():
-        low, high = sender.aminmax()
-        if low < 0 or high >= num_nodes:
+def _check_rows(name: str, index: Tensor, num_rows: int) -> None:
+    if index.numel():
+        low, high = index.aminmax()
+        if low < 0 or high >= num_rows:
             raise IndexError(
-                f"sender is out of range: it holds {int(low)} to {int(high)}, and x has {num_nodes} nodes, 0 to "
-                f"{num_nodes - 1}"
+                f"{name} is out of range: it holds {int(low)} to {int(high)}, and there are {num_rows} rows, 0 to "
+                f"{num_rows - 1}"
             )

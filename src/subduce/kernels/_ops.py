@@ -33,7 +33,7 @@ from collections.abc import Callable
 from typing import final
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from ..axes import AtomIndex
@@ -67,6 +67,7 @@ def _partials(
     x: Tensor,
     y: Tensor,
     w: Tensor,
+    row: Tensor | None,
     sender: Tensor,
     receiver: Tensor,
     num_receivers: int,
@@ -76,12 +77,36 @@ def _partials(
     if wanted == "g":
         _check_receivers(receiver, num_receivers)
     product = ProductPlan.from_key(plan)
-    partials = _BACKENDS[_chosen(backend, product, x)]
-    return _in_slots(partials(product, wanted, g, x, y, w, sender, receiver, num_receivers), x)
+    graph = (sender, receiver, num_receivers)
+    return _in_slots(_computed(_chosen(backend, product, x), product, wanted, (g, x, y, w), row, graph), x)
+
+
+def _computed(
+    name: str,
+    plan: ProductPlan,
+    wanted: str,
+    slots: tuple[Tensor | None, ...],
+    row: Tensor | None,
+    graph: tuple[Tensor, Tensor, int],
+    tangents: dict[str, Tensor] | None = None,
+) -> dict[str, Tensor]:
+    """What a backend computes; one that does not know of shared rows of w gets a copy of them for each edge."""
+    options: dict = {} if tangents is None else {"tangents": tangents}
+    *others, w = slots
+    if row is None:
+        return _BACKENDS[name](plan, wanted, *slots, *graph, **options)
+    if name == "cpu" and _cpu.computes(plan, w):
+        return _cpu.partials(plan, wanted, *slots, *graph, **options, row=row)
+    if tangents is not None and "w" in tangents:
+        options["tangents"] = tangents | {"w": tangents["w"].index_select(0, row)}
+    found = _BACKENDS[name](plan, wanted, *others, w.index_select(0, row), *graph, **options)
+    if "w" in found:
+        found["w"] = torch.zeros_like(w).index_add_(0, row, found["w"])
+    return found
 
 
 @_partials.register_fake
-def _shapes(plan, backend, wanted, g, x, y, w, sender, receiver, num_receivers):
+def _shapes(plan, backend, wanted, g, x, y, w, row, sender, receiver, num_receivers):
     out = (num_receivers, ProductPlan.from_key(plan).irreps_out.dim)
     shapes = {"g": out, "x": x.shape, "y": y.shape, "w": w.shape}
     return _in_slots({slot: x.new_empty(shapes[slot]) for slot in wanted}, x)
@@ -94,29 +119,29 @@ def _in_slots(found: dict[str, Tensor], like: Tensor) -> tuple[Tensor, Tensor, T
 
 def _save(ctx, inputs, output) -> None:
     ctx.set_materialize_grads(False)
-    ctx.plan, ctx.backend, ctx.wanted, *slots, sender, receiver, ctx.num_receivers = inputs
-    ctx.save_for_backward(*slots, sender, receiver)
+    ctx.plan, ctx.backend, ctx.wanted, *slots, row, sender, receiver, ctx.num_receivers = inputs
+    ctx.save_for_backward(*slots, row, sender, receiver)
 
 
 def _differentiate(ctx, *cotangents: Tensor | None):
-    *slots, sender, receiver = ctx.saved_tensors
+    *slots, row, sender, receiver = ctx.saved_tensors
     needed = [slot for slot, need in zip(SLOTS, ctx.needs_input_grad[3:7], strict=True) if need]
     total: dict[str, Tensor] = {}
     if _in_one_pass(ctx, slots, cotangents):
-        graph = (sender, receiver, ctx.num_receivers)
+        graph = (row, sender, receiver, ctx.num_receivers)
         partials = _along(ctx.plan, ctx.backend, "".join(needed), *slots, *cotangents[1:], *graph)
         total = {slot: partial for slot, partial in zip(SLOTS, partials, strict=True) if slot in needed}
-        return None, None, None, *(total.get(slot) for slot in SLOTS), None, None, None
+        return None, None, None, *(total.get(slot) for slot in SLOTS), None, None, None, None
     for s, cotangent in zip(SLOTS, cotangents, strict=True):
         others = "".join(r for r in needed if r != s)
         if cotangent is None or s not in ctx.wanted or not others:
             continue
         exchanged = [cotangent if slot == s else value for slot, value in zip(SLOTS, slots, strict=True)]
-        partials = _partials(ctx.plan, ctx.backend, others, *exchanged, sender, receiver, ctx.num_receivers)
+        partials = _partials(ctx.plan, ctx.backend, others, *exchanged, row, sender, receiver, ctx.num_receivers)
         for r, partial in zip(SLOTS, partials, strict=True):
             if r in others:
                 total[r] = total[r] + partial if r in total else partial
-    return None, None, None, *(total.get(slot) for slot in SLOTS), None, None, None
+    return None, None, None, *(total.get(slot) for slot in SLOTS), None, None, None, None
 
 
 @torch.library.custom_op("subduce::edge_product_tangent", mutates_args=())
@@ -131,6 +156,7 @@ def _along(
     x2: Tensor | None,
     y2: Tensor | None,
     w2: Tensor | None,
+    row: Tensor | None,
     sender: Tensor,
     receiver: Tensor,
     num_receivers: int,
@@ -139,13 +165,13 @@ def _along(
     tangents = {slot: value for slot, value in zip("xyw", (x2, y2, w2), strict=True) if value is not None}
     graph = (sender.long(), receiver.long(), num_receivers)
     product = ProductPlan.from_key(plan)
-    fused = _FUSED[_chosen(backend, product, x)]
-    return _in_slots(fused.partials(product, wanted, g, x, y, w, *graph, tangents), x)
+    name = _chosen(backend, product, x)
+    return _in_slots(_computed(name, product, wanted, (g, x, y, w), row, graph, tangents), x)
 
 
 @_along.register_fake
-def _shapes_along(plan, backend, wanted, g, x, y, w, x2, y2, w2, sender, receiver, num_receivers):
-    return _shapes(plan, backend, wanted, g, x, y, w, sender, receiver, num_receivers)
+def _shapes_along(plan, backend, wanted, g, x, y, w, x2, y2, w2, row, sender, receiver, num_receivers):
+    return _shapes(plan, backend, wanted, g, x, y, w, row, sender, receiver, num_receivers)
 
 
 def _in_one_pass(ctx, slots: list[Tensor | None], cotangents: tuple[Tensor | None, ...]) -> bool:
@@ -175,22 +201,33 @@ class EdgeProduct:
         self,
         x: Float[Tensor, "nodes dim_in"],
         edge: Float[Tensor, "edges dim_edge"],
-        weights: Float[Tensor, "edges num_weights"],
+        weights: Float[Tensor, "rows num_weights"],
         sender: AtomIndex,
         receiver: AtomIndex,
         num_receivers: int,
+        row: Int[Tensor, " edges"] | None = None,
     ) -> Float[Tensor, "num_receivers dim_out"]:
         """The product of each edge with the features of its sender, weighted and summed at its receiver.
 
         `edge` holds the edge's irreps (its harmonics); edges are sorted by receiver, which is checked
-        on the CPU. Differentiable by `x`, `edge` and `weights` to any order. Raises `ValueError`
-        where shapes, dtypes or the order of the edges are wrong.
+        on the CPU. `weights` has a row for each edge, or `row` tells which one an edge has. Differentiable
+        by `x`, `edge` and `weights` to any order. Raises `ValueError` where shapes, dtypes or the order of
+        the edges are wrong.
         """
-        self._check(x, edge, weights, sender, receiver)
-        return _partials(self._key, self.backend, "g", None, x, edge, weights, sender, receiver, num_receivers)[0]
+        self._check(x, edge, weights, sender, receiver, row)
+        graph = (sender, receiver, num_receivers)
+        return _partials(self._key, self.backend, "g", None, x, edge, weights, row, *graph)[0]
 
-    def _check(self, x: Tensor, edge: Tensor, weights: Tensor, sender: Tensor, receiver: Tensor) -> None:
+    def _check(
+        self, x: Tensor, edge: Tensor, weights: Tensor, sender: Tensor, receiver: Tensor, row: Tensor | None
+    ) -> None:
         rows = {"x": x.shape[0], "edge": sender.shape[0], "weights": sender.shape[0]}
+        if row is not None:
+            rows["weights"] = weights.shape[0]
+            if row.shape != sender.shape:
+                raise ValueError(
+                    f"row holds one number for each edge, got {tuple(row.shape)} for {tuple(sender.shape)}"
+                )
         for name, tensor in {"x": x, "edge": edge, "weights": weights}.items():
             expected = (rows[name], self._widths[name])
             if tuple(tensor.shape) != expected:

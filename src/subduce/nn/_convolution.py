@@ -72,7 +72,5 @@ class Convolution(nn.Module):
         weights = self.radial(radial)
         if envelope is not None:
             weights = weights * envelope[:, None]
-        if row is not None:
-            weights = weights.index_select(0, row)
         x = self.before(x) * (1 / math.sqrt(self.avg_num_neighbors))
-        return self.after(self.product(x, harmonics, weights, sender, receiver, x.shape[0]))
+        return self.after(self.product(x, harmonics, weights, sender, receiver, x.shape[0], row))

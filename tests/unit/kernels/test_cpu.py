@@ -83,7 +83,7 @@ def test_bit_for_bit_the_same_for_any_number_of_threads(dtype):
 def test_a_sender_out_of_range_is_an_error(sender, wanted):
     plan, (x, y, w), receiver, g = small()
     with pytest.raises(IndexError, match="sender is out of range"):
-        torch.ops.subduce.edge_product(plan.key, "cpu", wanted, g, x, y, w, torch.tensor(sender), receiver, 3)
+        torch.ops.subduce.edge_product(plan.key, "cpu", wanted, g, x, y, w, None, torch.tensor(sender), receiver, 3)
 
 
 @needs_cpu
@@ -92,7 +92,7 @@ def test_a_sender_out_of_range_is_an_error(sender, wanted):
 def test_receivers_that_only_a_direct_call_can_pass_do_no_harm(receiver, wanted):
     plan, (x, y, w), _, g = small()
     found = torch.ops.subduce.edge_product(
-        plan.key, "cpu", wanted, g, x, y, w, torch.tensor([0, 1, 2, 3]), torch.tensor(receiver), 3
+        plan.key, "cpu", wanted, g, x, y, w, None, torch.tensor([0, 1, 2, 3]), torch.tensor(receiver), 3
     )
     assert [tuple(value.shape) for slot, value in zip("gxyw", found, strict=True) if slot in wanted]
 

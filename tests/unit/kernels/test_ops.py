@@ -60,7 +60,7 @@ def test_the_form_is_linear_in_each_slot_and_its_derivatives_pair_to_it():
     slots = dict(zip("gxyw", (torch.randn(n, PLAN.irreps_out.dim), x, y, w), strict=True))
     operator = torch.ops.subduce.edge_product
     for wanted in ("g", "x", "y", "w", "xyw", "gw"):
-        found = operator(PLAN.key, "reference", wanted, *slots.values(), sender, receiver, n)
+        found = operator(PLAN.key, "reference", wanted, *slots.values(), None, sender, receiver, n)
         values = [(slots[s] * d).sum() for s, d in zip("gxyw", found, strict=True) if s in wanted]
         expected = (slots["g"] * bind(PLAN)(x, y, w, sender, receiver, n)).sum()
         torch.testing.assert_close(torch.stack(values), expected.expand(len(wanted)), rtol=1e-5, atol=1e-5)
@@ -72,7 +72,7 @@ def test_what_is_not_wanted_is_not_computed():
     for size in range(1, 4):
         for wanted in itertools.combinations("gxyw", size):
             found = torch.ops.subduce.edge_product(
-                PLAN.key, "reference", "".join(wanted), g, x, y, w, sender, receiver, n
+                PLAN.key, "reference", "".join(wanted), g, x, y, w, None, sender, receiver, n
             )
             assert [slot for slot, tensor in zip("gxyw", found, strict=True) if tensor.numel()] == list(wanted)
 
