@@ -80,15 +80,17 @@ typedef struct {
 /* Linear maps: blocks of the result are blocks of x times matrices. */
 typedef struct {
     int32_t from, to, components, channels_in, channels_out, add; /* added to what is there, or set */
-    int64_t weights;                                              /* where the matrix begins */
+    int64_t weights, width;                                       /* where the matrix begins, and from row to row */
 } block;
 
 typedef struct {
     const block *blocks;
     int64_t num_blocks, x_width, out_width, species_width; /* numbers in a row, and in the matrices of a species */
     const int64_t *species;                                /* NULL where all have the same matrices */
-    const void *weights, *x;
+    const void *weights, *x;                               /* weights are written where the outer products are wanted */
     void *out;
+    const int64_t *order, *first; /* for these: rows in the order of their species, and the first of each species */
+    int64_t num_species;
 } linear;
 
 enum { IDENTITY, SILU, SIGMOID, TANH }; /* functions of a gate */
@@ -188,6 +190,7 @@ typedef struct {
     void (*values[2])(const spline *, int64_t, int64_t);
     void (*dots[2])(const spline *, int64_t, int64_t);
     void (*linear[2])(const linear *, int64_t, int64_t);
+    void (*outer[2])(const linear *, int64_t, int64_t);
     void (*gate[2])(const gate *, int64_t, int64_t);
     void (*embed[2])(const embed *, int64_t, int64_t);
     void (*energies[2])(const energies *, int64_t, int64_t);
@@ -199,7 +202,7 @@ typedef struct {
 #define PAIR(f, isa) {f##_float_##isa, f##_double_##isa}
 #define VARIANT(isa)                                                                                               \
     {#isa,           PAIR(sum, isa),   PAIR(slopes, isa),   PAIR(spline_values, isa), PAIR(spline_dots, isa),      \
-     PAIR(linear, isa), PAIR(gate, isa), PAIR(embed, isa), PAIR(energies, isa), PAIR(edges, isa), PAIR(pulls, isa), \
+     PAIR(linear, isa), PAIR(outer, isa), PAIR(gate, isa), PAIR(embed, isa), PAIR(energies, isa), PAIR(edges, isa), PAIR(pulls, isa), \
      PAIR(forces, isa)}
 
 static const variant VARIANTS[] = {
@@ -248,6 +251,13 @@ int subduce_edge_product(const problem *p, int is_double, int sum, int64_t begin
 void subduce_spline(const spline *s, int is_double, int64_t begin, int64_t end) {
     const variant *v = best();
     (s->values ? v->values : v->dots)[is_double](s, begin, end);
+}
+
+/* One share of a linear map: its rows from `begin` to `end`, or, where `outer`, the derivatives by its matrices, block
+   by block. */
+void subduce_linear(const linear *p, int is_double, int outer, int64_t begin, int64_t end) {
+    const variant *v = best();
+    (outer ? v->outer : v->linear)[is_double](p, begin, end);
 }
 
 /* The steps of a program: what each does, and to whose rows. */

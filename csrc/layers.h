@@ -21,9 +21,9 @@ static TARGET void NAME(rows_map)(int num_rows, const REAL *const *x, REAL *cons
         for (int i = 0; i < num_rows; i++) to[i] = out[i] + c;
 #define OF(n)                                                                                                      \
     case n:                                                                                                        \
-        if (wide) NAME(rows_times)(n, 2, LANES, x, to, matrix + c, q->channels_in, q->channels_out, add);          \
-        else if (left >= LANES) NAME(rows_times)(n, 1, LANES, x, to, matrix + c, q->channels_in, q->channels_out, add); \
-        else NAME(rows_times)(n, 1, left, x, to, matrix + c, q->channels_in, q->channels_out, add);                \
+        if (wide) NAME(rows_times)(n, 2, LANES, x, to, matrix + c, q->channels_in, q->width, add);                 \
+        else if (left >= LANES) NAME(rows_times)(n, 1, LANES, x, to, matrix + c, q->channels_in, q->width, add);  \
+        else NAME(rows_times)(n, 1, left, x, to, matrix + c, q->channels_in, q->width, add);                       \
         break;
         switch (num_rows) { OF(1) OF(2) OF(3) OF(4) OF(5) OF(6) }
 #undef OF
@@ -51,6 +51,47 @@ static TARGET void NAME(linear)(const linear *p, int64_t begin, int64_t end) {
         }
         if (waiting) NAME(rows_map)(waiting, x, out, matrix, q, q->add);
     }
+}
+
+/* Sums over rows of x times those of `out`, for some rows and columns of a matrix, and atoms of one species. */
+INLINE void NAME(tile)(int num_rows, int registers, int columns, const linear *p, const block *q, int row, int column,
+                       const int64_t *atoms, int64_t num_atoms, REAL *matrix) {
+    vec sum[MOST_ROWS][2];
+    for (int i = 0; i < num_rows; i++) EACH(b) sum[i][b] = (vec){0};
+    for (int64_t a = 0; a < num_atoms; a++) {
+        const REAL *x = (const REAL *)p->x + atoms[a] * p->x_width + q->from + row;
+        const REAL *out = (const REAL *)p->out + atoms[a] * p->out_width + q->to + column;
+        for (int m = 0; m < q->components; m++, x += q->channels_in, out += q->channels_out) {
+            vec right[2];
+            EACH(b) right[b] = NAME(load)(out + b * LANES, columns);
+            for (int i = 0; i < num_rows; i++) EACH(b) sum[i][b] += x[i] * right[b];
+        }
+    }
+    for (int i = 0; i < num_rows; i++)
+        EACH(b) NAME(store)(matrix + (row + i) * q->width + column + b * LANES, sum[i][b], columns);
+}
+
+/* The derivatives by the matrices of the blocks from `begin` to `end`, tile by tile. */
+static TARGET void NAME(outer)(const linear *p, int64_t begin, int64_t end) {
+    for (const block *q = p->blocks + begin; q < p->blocks + end; q++)
+        for (int64_t s = 0; s < p->num_species; s++) {
+            const int64_t *atoms = p->order + p->first[s], num_atoms = p->first[s + 1] - p->first[s];
+            REAL *matrix = (REAL *)p->weights + s * p->species_width + q->weights;
+            for (int row = 0; row < q->channels_in; row += MOST_ROWS)
+                for (int c = 0; c < q->channels_out;) {
+                    const int left = q->channels_out - c, wide = left >= 2 * LANES;
+                    const int num_rows = q->channels_in - row < MOST_ROWS ? q->channels_in - row : MOST_ROWS;
+#define OF(n)                                                                                                      \
+    case n:                                                                                                        \
+        if (wide) NAME(tile)(n, 2, LANES, p, q, row, c, atoms, num_atoms, matrix);                                 \
+        else if (left >= LANES) NAME(tile)(n, 1, LANES, p, q, row, c, atoms, num_atoms, matrix);                   \
+        else NAME(tile)(n, 1, left, p, q, row, c, atoms, num_atoms, matrix);                                       \
+        break;
+                    switch (num_rows) { OF(1) OF(2) OF(3) OF(4) OF(5) OF(6) }
+#undef OF
+                    c += wide ? 2 * LANES : left >= LANES ? LANES : left;
+                }
+        }
 }
 
 typedef INTEGER NAME(integers) __attribute__((vector_size(LANES * sizeof(REAL)), may_alias));

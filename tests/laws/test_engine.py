@@ -219,7 +219,7 @@ def test_wrong_graphs_are_refused():
         engine(graph.replace(receiver=graph.receiver.flip(0)))
     with pytest.raises(IndexError, match="sender is out of range"):
         engine(graph.replace(sender=graph.sender + 5))
-    with pytest.raises(IndexError, match="species go from 0 to 3"):
+    with pytest.raises(IndexError, match="species is out of range: it holds 4 to 4"):
         engine(graph.replace(atomic_numbers=graph.atomic_numbers + 60))
     with pytest.raises(ValueError, match="exact or table"):
         Engine(engine.model, radial="spline")

@@ -1,6 +1,8 @@
 """The one operator that carries the cost, and the backends that compute it."""
 
-from ._cpu import cpu_instructions as cpu_instructions
+from ._library import cpu_instructions as cpu_instructions
+from ._linear import LinearMap as LinearMap
+from ._linear import Part as Part
 from ._ops import EdgeProduct as EdgeProduct
 from ._ops import available as available
 from ._ops import bind as bind

@@ -6,17 +6,11 @@ y and w a range of senders, and writes numbers that no other call writes, each s
 the results are the same for any number of threads, which is `torch.get_num_threads()`.
 """
 
-import ctypes
-import os
-from concurrent.futures import ThreadPoolExecutor
-from functools import cache
-from itertools import pairwise
-from pathlib import Path
-
 import torch
 from torch import Tensor
 
 from . import _reference
+from ._library import Problem, Spline, check_rows, fits, library, share
 from ._plan import ProductPlan
 from ._tables import tables
 
@@ -49,9 +43,9 @@ def partials(
     """
     if not computes(plan, x):
         return _reference.partials(plan, wanted, g, x, y, w, sender, receiver, num_receivers)
-    _check_rows("sender", sender, len(x))
+    check_rows("sender", sender, len(x))
     if row is not None:
-        _check_rows("row", row, len(w))
+        check_rows("row", row, len(w))
         row = row.contiguous()
     sender, first = sender.contiguous(), torch.searchsorted(receiver.contiguous(), torch.arange(num_receivers + 1))
     given = {s: tensor.contiguous() for s, tensor in zip("gxyw", (g, x, y, w), strict=True) if tensor is not None}
@@ -79,9 +73,9 @@ def partials(
     threads = torch.get_num_threads() if len(sender) * w.shape[1] > _FEW else 1
     double = x.dtype == torch.float64
     if "g" in wanted:
-        _share("subduce_edge_product", problem, (double, True), _cuts(first, num_receivers, threads))
+        share("subduce_edge_product", problem, (double, True), _cuts(first, num_receivers, threads))
     if wanted != "g":
-        _share(
+        share(
             "subduce_edge_product",
             problem,
             (double, False),
@@ -94,14 +88,12 @@ def partials(
 
 def computes(plan: ProductPlan, x: Tensor) -> bool:
     """Whether C computes this; what it does not, the reference does."""
-    if library() is None or x.device.type != "cpu":
-        return False
-    return x.dtype in (torch.float32, torch.float64) and plan.highest_degree <= L_MAX
+    return fits(x) and plan.highest_degree <= L_MAX
 
 
 def spline(r: Tensor, coefficients: Tensor, spacing: float, order: int, a: Tensor | None = None) -> Tensor | None:
     """Values of splines, or their products with `a` (see `_table`); None where C does not compute this."""
-    if library() is None or r.device.type != "cpu" or r.dtype not in (torch.float32, torch.float64) or order > 3:
+    if library() is None or not fits(r) or order > 3:
         return None
     r, coefficients, a = r.contiguous(), coefficients.contiguous(), None if a is None else a.contiguous()
     intervals, functions = coefficients.shape[0] - 3, coefficients.shape[1]
@@ -111,86 +103,8 @@ def spline(r: Tensor, coefficients: Tensor, spacing: float, order: int, a: Tenso
     problem = Spline(*pointers, spacing, intervals, functions, order, *into)
     threads = torch.get_num_threads() if len(r) * functions > _FEW else 1
     cuts = [len(r) * part // threads for part in range(threads + 1)]
-    _share("subduce_spline", problem, (r.dtype == torch.float64,), cuts)
+    share("subduce_spline", problem, (r.dtype == torch.float64,), cuts)
     return result
-
-
-def cpu_instructions() -> str | None:
-    """Which instructions the compiled code uses on this machine; None where there is no compiled code."""
-    code = library()
-    return code.subduce_instructions().decode() if code else None
-
-
-class Problem(ctypes.Structure):
-    """`problem` in `csrc/kernels.c`."""
-
-    _fields_ = [
-        *((name, ctypes.c_void_p) for name in ("paths", "index", "coefficients")),
-        *((name, ctypes.c_int64) for name in ("num_paths", "most_pairs", "num_receivers")),
-        *((name, ctypes.c_int64) for name in ("x_width", "y_width", "w_width", "g_width")),
-        *((name, ctypes.c_void_p) for name in ("first", "last", "sender", "g", "x", "y", "w", "x2", "y2", "w2")),
-        *((name, ctypes.c_void_p) for name in ("sum", "dx", "dy", "dw", "row")),
-        ("in_order", ctypes.c_int64),
-        *((name, ctypes.c_void_p) for name in ("table", "r", "dr")),
-    ]
-
-
-class Spline(ctypes.Structure):
-    """`spline` in `csrc/kernels.c`."""
-
-    _fields_ = [
-        *((name, ctypes.c_void_p) for name in ("r", "coefficients", "a")),
-        ("spacing", ctypes.c_double),
-        *((name, ctypes.c_int64) for name in ("intervals", "functions")),
-        ("order", ctypes.c_int32),
-        *((name, ctypes.c_void_p) for name in ("values", "dots")),
-    ]
-
-
-@cache
-def library() -> ctypes.CDLL | None:
-    """The compiled code; None where the package was installed without a compiler."""
-    for file in sorted(Path(__file__).parent.glob("_cpu_kernels*.so")):
-        try:
-            code = ctypes.CDLL(str(file))
-        except OSError:  # of another machine
-            continue
-        code.subduce_edge_product.argtypes = (
-            *(ctypes.POINTER(Problem), ctypes.c_int, ctypes.c_int),
-            *(ctypes.c_int64, ctypes.c_int64),
-        )
-        code.subduce_spline.restype = None
-        code.subduce_spline.argtypes = (ctypes.POINTER(Spline), ctypes.c_int, ctypes.c_int64, ctypes.c_int64)
-        code.subduce_run.argtypes = (
-            *(ctypes.c_void_p, ctypes.c_int64, ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p),
-            *(ctypes.c_int64, ctypes.c_int64, ctypes.c_void_p),
-        )
-        code.subduce_instructions.restype = ctypes.c_char_p
-        return code
-    return None
-
-
-def _share(name: str, problem: ctypes.Structure, flags: tuple[bool, ...], cuts: list[int]) -> None:
-    """Have C do each range between two cuts, each in a thread of its own; ctypes lets go of Python's lock."""
-    function = getattr(library(), name)
-
-    def work(begin: int, end: int) -> int | None:
-        return function(problem, *flags, begin, end)
-
-    *others, own = pairwise(cuts)
-    waiting = [pool(len(others)).submit(work, *part) for part in others]
-    if any([work(*own), *(one.result() for one in waiting)]):
-        raise MemoryError("no memory for the edge product")
-
-
-@cache
-def pool(threads: int) -> ThreadPoolExecutor:
-    """Threads for shares of the work, besides the caller's own."""
-    return ThreadPoolExecutor(threads, thread_name_prefix="subduce")
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=pool.cache_clear)  # a child has none of its parent's threads
 
 
 def _cuts(edges_before: Tensor | None, num_rows: int, parts: int) -> list[int]:
@@ -206,13 +120,3 @@ def _edges_before(sender: Tensor, num_nodes: int, threads: int) -> Tensor | None
     if threads == 1:
         return None
     return torch.nn.functional.pad(sender.bincount(minlength=num_nodes).cumsum(0), (1, 0))
-
-
-def _check_rows(name: str, index: Tensor, num_rows: int) -> None:
-    if index.numel():
-        low, high = index.aminmax()
-        if low < 0 or high >= num_rows:
-            raise IndexError(
-                f"{name} is out of range: it holds {int(low)} to {int(high)}, and there are {num_rows} rows, 0 to "
-                f"{num_rows - 1}"
-            )

@@ -29,7 +29,7 @@ no further formula. The operator takes the set of `wanted` slots, so that a back
 between the derivatives of one call; only slots that need a gradient are asked for.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import final
 
 import torch
@@ -38,6 +38,7 @@ from torch import Tensor
 
 from ..axes import AtomIndex
 from . import _cpu, _reference, _triton
+from ._library import library
 from ._plan import ProductPlan
 
 SLOTS = "gxyw"
@@ -85,21 +86,21 @@ def _computed(
     name: str,
     plan: ProductPlan,
     wanted: str,
-    slots: tuple[Tensor | None, ...],
+    slots: tuple[Tensor | None, Tensor, Tensor, Tensor],
     row: Tensor | None,
     graph: tuple[Tensor, Tensor, int],
     tangents: dict[str, Tensor] | None = None,
 ) -> dict[str, Tensor]:
     """What a backend computes; one that does not know of shared rows of w gets a copy of them for each edge."""
     options: dict = {} if tangents is None else {"tangents": tangents}
-    *others, w = slots
+    g, x, y, w = slots
     if row is None:
         return _BACKENDS[name](plan, wanted, *slots, *graph, **options)
-    if name == "cpu" and _cpu.computes(plan, w):
+    if name == "cpu" and _cpu.computes(plan, x):
         return _cpu.partials(plan, wanted, *slots, *graph, **options, row=row)
     if tangents is not None and "w" in tangents:
         options["tangents"] = tangents | {"w": tangents["w"].index_select(0, row)}
-    found = _BACKENDS[name](plan, wanted, *others, w.index_select(0, row), *graph, **options)
+    found = _BACKENDS[name](plan, wanted, g, x, y, w.index_select(0, row), *graph, **options)
     if "w" in found:
         found["w"] = torch.zeros_like(w).index_add_(0, row, found["w"])
     return found
@@ -126,22 +127,39 @@ def _save(ctx, inputs, output) -> None:
 def _differentiate(ctx, *cotangents: Tensor | None):
     *slots, row, sender, receiver = ctx.saved_tensors
     needed = [slot for slot, need in zip(SLOTS, ctx.needs_input_grad[3:7], strict=True) if need]
-    total: dict[str, Tensor] = {}
     if _in_one_pass(ctx, slots, cotangents):
         graph = (row, sender, receiver, ctx.num_receivers)
         partials = _along(ctx.plan, ctx.backend, "".join(needed), *slots, *cotangents[1:], *graph)
         total = {slot: partial for slot, partial in zip(SLOTS, partials, strict=True) if slot in needed}
         return None, None, None, *(total.get(slot) for slot in SLOTS), None, None, None, None
-    for s, cotangent in zip(SLOTS, cotangents, strict=True):
+    graph = (row, sender, receiver, ctx.num_receivers)
+
+    def exchange(wanted: str, values: list[Tensor | None]) -> Sequence[Tensor]:
+        return _partials(ctx.plan, ctx.backend, wanted, *values, *graph)
+
+    total = exchanged(SLOTS, slots, ctx.wanted, cotangents, needed, exchange)
+    return None, None, None, *(total.get(slot) for slot in SLOTS), None, None, None, None
+
+
+def exchanged(
+    names: str,
+    slots: Sequence[Tensor | None],
+    wanted: str,
+    cotangents: Sequence[Tensor | None],
+    needed: Sequence[str],
+    partials: Callable[[str, list[Tensor | None]], Sequence[Tensor]],
+) -> dict[str, Tensor]:
+    """The rule above: for each cotangent, the partials of T by the other slots, with it in the place of its own."""
+    total: dict[str, Tensor] = {}
+    for s, cotangent in zip(names, cotangents, strict=True):
         others = "".join(r for r in needed if r != s)
-        if cotangent is None or s not in ctx.wanted or not others:
+        if cotangent is None or s not in wanted or not others:
             continue
-        exchanged = [cotangent if slot == s else value for slot, value in zip(SLOTS, slots, strict=True)]
-        partials = _partials(ctx.plan, ctx.backend, others, *exchanged, row, sender, receiver, ctx.num_receivers)
-        for r, partial in zip(SLOTS, partials, strict=True):
+        values = [cotangent if name == s else value for name, value in zip(names, slots, strict=True)]
+        for r, partial in zip(names, partials(others, values), strict=True):
             if r in others:
                 total[r] = total[r] + partial if r in total else partial
-    return None, None, None, *(total.get(slot) for slot in SLOTS), None, None, None, None
+    return total
 
 
 @torch.library.custom_op("subduce::edge_product_tangent", mutates_args=())
@@ -260,7 +278,7 @@ def _check_receivers(receiver: Tensor, num_receivers: int) -> None:
 
 def available() -> tuple[str, ...]:
     """Names of the backends that work here; the last one, `reference`, does everywhere."""
-    works = {"cpu": bool(_cpu.cpu_instructions()), "triton": _triton.available(), "reference": True}
+    works = {"cpu": library() is not None, "triton": _triton.available(), "reference": True}
     return tuple(name for name in _BACKENDS if works[name])
 
 

@@ -18,7 +18,9 @@ from torch import Tensor
 
 from ..axes import AtomEnergies, AtomIndex, Positions
 from ..o3 import clebsch_gordan
-from ._cpu import L_MAX, Problem, Spline, library, pool
+from . import _library as c
+from ._cpu import L_MAX
+from ._library import check_rows, library, pool
 from ._plan import ProductPlan
 from ._tables import tables
 
@@ -93,7 +95,7 @@ class Program:
         self._rows_made = [-1, -1]
         terms = _terms(l_max)
         self.y_width = (l_max + 1) ** 2
-        self._geometry = _Geometry(cutoff=cutoff, terms=self._hold(terms), num_terms=len(terms), y_width=self.y_width)
+        self._geometry = c.Geometry(cutoff=cutoff, terms=self._hold(terms), num_terms=len(terms), y_width=self.y_width)
         for name in ("first", "other", "leaving_first", "leaving", "last", "sender", "pair"):
             self._by_graph.append((self._geometry, name, name))
         self._positions = self.rows(3, torch.float64)
@@ -123,20 +125,21 @@ class Program:
     def embed(self, table: Float[Tensor, "species width"], out: Rows) -> None:
         """The row of each atom's species."""
         self._num_species = len(table)
-        self._step("embed", _Embed(rows=self._hold(table.to(self.dtype)), width=out.width), {"out": out}, species=True)
+        self._step("embed", c.Embed(rows=self._hold(table.to(self.dtype)), width=out.width), {"out": out}, species=True)
 
     def linear(self, x: Rows, out: Rows, blocks: Sequence[Block]) -> None:
         """Linear maps from blocks of x to blocks of the result."""
         by_species = bool(blocks) and blocks[0].matrix.dim() == 3
-        table, flat, size = (_Block * len(blocks))(), [], 0
+        table, flat, size = (c.Block * len(blocks))(), [], 0
         for row, block in zip(table, blocks, strict=True):
             *_, channels_in, channels_out = block.matrix.shape
             row.start_in, row.start_out, row.components = block.start_in, block.start_out, block.components
-            row.channels_in, row.channels_out, row.add, row.weights = channels_in, channels_out, block.add, size
+            row.channels_in, row.channels_out, row.add = channels_in, channels_out, block.add
+            row.weights, row.width = size, channels_out
             flat.append(block.matrix.detach().to(self.dtype).reshape(len(block.matrix) if by_species else 1, -1))
             size += channels_in * channels_out
         weights = torch.cat(flat, 1) if flat else torch.zeros(1, 0, dtype=self.dtype)
-        task = _Linear(
+        task = c.Linear(
             blocks=self._hold(table),
             num_blocks=len(blocks),
             x_width=x.width,
@@ -157,24 +160,24 @@ class Program:
 
     def gate(self, x: Rows, out: Rows, blocks: Sequence[GateBlock], dx: Rows | None = None) -> None:
         """A gate; with `dx`, its reverse: derivatives by x from those by the result, in `out`."""
-        table = (_GateBlock * len(blocks))()
+        table = (c.GateBlock * len(blocks))()
         for row, block in zip(table, blocks, strict=True):
             row.start, row.gate, row.start_out = block.start, block.gate, block.start_out
             row.components, row.channels = block.components, block.channels
             row.function, row.scale = _FUNCTIONS.index(block.function), block.scale
-        task = _Gate(blocks=self._hold(table), num_blocks=len(blocks), x_width=x.width, out_width=out.width)
+        task = c.Gate(blocks=self._hold(table), num_blocks=len(blocks), x_width=x.width, out_width=out.width)
         self._step("gate", task, {"x": x, "out": out} | ({"dx": dx} if dx else {}))
 
     def energies(self, shifts: Tensor, scales: Tensor, output: Rows, slopes: Rows) -> None:
         """Energies of atoms from one number each, and the derivatives of their sum by it; then forces begin."""
-        task = _Energies(shifts=self._hold(shifts.double()), scales=self._hold(scales.double()))
+        task = c.Energies(shifts=self._hold(shifts.double()), scales=self._hold(scales.double()))
         self._step("energies", task, {"output": output, "slopes": slopes, "energies": self._energies}, species=True)
         self._forward = len(self._steps)
 
     def finish(self) -> None:
         """Forces from all derivatives: the last steps."""
         self._steps += [("pulls", self._geometry), ("forces", self._geometry)]
-        self._table = (_Step * len(self._steps))()
+        self._table = (c.Step * len(self._steps))()
         for row, (kind, task) in zip(self._table, self._steps, strict=True):
             row.kind, row.task = _KINDS.index(kind), ctypes.addressof(task)
 
@@ -228,13 +231,13 @@ class Program:
 
     def _product(self, kind: str, plan: ProductPlan, coefficients: Tensor, r_max: float, rows: dict[str, Rows]) -> None:
         table, intervals = tables(plan, self.dtype), coefficients.shape[0] - 3
-        spline = Spline(
+        spline = c.Spline(
             coefficients=self._hold(coefficients.to(self.dtype)),
             spacing=r_max / intervals,
             intervals=intervals,
             functions=plan.num_weights,
         )
-        task = Problem(
+        task = c.Problem(
             paths=self._hold(table.paths),
             index=self._hold(table.index),
             coefficients=self._hold(table.coefficients),
@@ -326,14 +329,9 @@ if hasattr(os, "register_at_fork"):
 
 def _check(species: Tensor, num_species: int, sender: Tensor, receiver: Tensor) -> None:
     """C trusts what it is given."""
-    if species.numel() and not 0 <= species.min() <= species.max() < num_species:
-        raise IndexError(f"species go from 0 to {num_species - 1}; got {int(species.min())} to {int(species.max())}")
-    for name, atoms in (("sender", sender), ("receiver", receiver)):
-        if atoms.numel() and not 0 <= atoms.min() <= atoms.max() < len(species):
-            raise IndexError(
-                f"{name} is out of range: it holds {int(atoms.min())} to {int(atoms.max())}, and there are "
-                f"{len(species)} atoms"
-            )
+    for name, index, rows in (("species", species, num_species), ("sender", sender, len(species))):
+        check_rows(name, index, rows)
+    check_rows("receiver", receiver, len(species))
     if sender.shape != receiver.shape or bool((receiver[1:] < receiver[:-1]).any()):
         raise ValueError("edges are sorted by receiver, with as many senders; got others")
 
@@ -355,37 +353,7 @@ def _terms(l_max: int) -> ctypes.Array:
             (l**2 + m, (l + 1) ** 2 + k, axis, coupling[m, axis, k].item())
             for m, axis, k in coupling.nonzero().tolist()
         ]
-    table = (_Term * len(found))()
+    table = (c.Term * len(found))()
     for row, (start, to, axis, factor) in zip(table, found, strict=True):
         row.start, row.to, row.axis, row.factor = start, to, axis, factor
     return table
-
-
-def _structure(name: str, **fields: str) -> type[ctypes.Structure]:
-    """A structure of `csrc/kernels.c`: its fields by type, as `pointer="a b"`, in order."""
-    types = {"pointer": ctypes.c_void_p, "int64": ctypes.c_int64, "int32": ctypes.c_int32, "double": ctypes.c_double}
-    listed = [(field, types[kind.rstrip("_")]) for kind, fields_of in fields.items() for field in fields_of.split()]
-    return type(name, (ctypes.Structure,), {"_fields_": listed})
-
-
-_Step = _structure("_Step", int64="kind", pointer="task")
-_Term = _structure("_Term", int32="start to axis reserved", double="factor")
-_Embed = _structure("_Embed", pointer="species rows out", int64="width")
-_Energies = _structure("_Energies", pointer="species shifts scales output energies slopes")
-_Block = _structure("_Block", int32="start_in start_out components channels_in channels_out add", int64="weights")
-_Linear = _structure(
-    "_Linear",
-    pointer="blocks",
-    int64="num_blocks x_width out_width species_width",
-    pointer_="species weights x out",
-)
-_GateBlock = _structure("_GateBlock", int32="start gate start_out components channels function", double="scale")
-_Gate = _structure("_Gate", pointer="blocks", int64="num_blocks x_width out_width", pointer_="x out dx")
-_Geometry = _structure(
-    "_Geometry",
-    pointer="first other leaving_first leaving positions translations",
-    double="cutoff",
-    pointer_="terms",
-    int64="num_terms y_width",
-    pointer__="last sender pair vectors pulls u r y dy dr forces virials",
-)

@@ -6,7 +6,12 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from ..kernels import LinearMap, Part
 from ..o3 import Irrep, Irreps
+
+SCALAR = Irrep(0, 1)
+
+_Places = dict[Irrep, list[tuple[int, slice]]]
 
 Matrix = tuple[slice, slice, int, Tensor]
 """A part of a linear map: place of the inputs and of the outputs, components, matrix [channels in, channels out]."""
@@ -42,6 +47,9 @@ class Linear(nn.Module):
                 shape = (*copies, self.irreps_in.count(ir), self.irreps_out.count(ir))
                 self.weights[str(ir)] = nn.Parameter(torch.randn(shape, generator=generator, dtype=dtype))
         scalars = self.irreps_out.count("0e") if bias else 0
+        self._map = LinearMap(
+            self.irreps_in.dim, self.irreps_out.dim, _parts(self._reads, self._writes, self.irreps_in, self.irreps_out)
+        )
         self.bias = nn.Parameter(torch.zeros(*copies, scalars, dtype=dtype)) if scalars else None
 
     def forward(
@@ -58,28 +66,18 @@ class Linear(nn.Module):
             )
         if (species is None) != (self.num_species is None):
             raise ValueError("give `species` exactly when the layer was built with num_species")
-        blocks: list[Tensor | None] = [None] * len(self.irreps_out)
-        for ir, outputs in self._writes.items():
-            if str(ir) in self.weights:
-                mapped = self._map(ir, x, species)
-            else:
-                mapped = x.new_zeros(x.shape[0], ir.dim, self.irreps_out.count(ir))
-            muls = [self.irreps_out[i].mul for i, _ in outputs]
-            for (i, _), block in zip(outputs, mapped.split(muls, dim=-1), strict=True):
-                blocks[i] = block.flatten(-2)
-        return _join([block for block in blocks if block is not None], x)
-
-    def _map(self, ir: Irrep, x: Tensor, species: Tensor | None) -> Tensor:
-        weight = self.weights[str(ir)]
-        weight = weight / math.sqrt(weight.shape[-2])
-        inputs = [x[:, place].unflatten(-1, (ir.dim, self.irreps_in[i].mul)) for i, place in self._reads[ir]]
-        values = inputs[0] if len(inputs) == 1 else torch.cat(inputs, dim=-1)
-        bias = self.bias if ir.is_scalar() else None
-        if species is None:
-            mapped = values @ weight
-            return mapped if bias is None else mapped + bias
-        mapped = per_species(values, weight, species)
-        return mapped if bias is None else mapped + bias[species][:, None, :]
+        if not self.weights:
+            return x.new_zeros(x.shape[0], self.irreps_out.dim)
+        copies = self.num_species or 1
+        scaled = [w.reshape(copies, -1) * (1 / math.sqrt(w.shape[-2])) for w in self.weights.values()]
+        mapped = self._map(x, torch.cat(scaled, dim=1), species)
+        if self.bias is None:
+            return mapped
+        bias = self.bias.split([self.irreps_out[i].mul for i, _ in self._writes[SCALAR]], dim=-1)
+        widened = mapped.new_zeros(*self.bias.shape[:-1], self.irreps_out.dim)
+        for (_, place), part in zip(self._writes[SCALAR], bias, strict=True):
+            widened = widened.slice_scatter(part, -1, place.start, place.stop)
+        return mapped + (widened if species is None else widened[species])
 
     def matrices(self) -> list[Matrix]:
         """The map without its bias as it is used: what is read, what is written, components, and the matrix.
@@ -105,41 +103,29 @@ class Linear(nn.Module):
         return f"{self.irreps_in} -> {self.irreps_out}{each}"
 
 
-def per_species(
-    values: Float[Tensor, "nodes components channels_in"],
-    weight: Float[Tensor, "species channels_in channels_out"],
-    species: Int[Tensor, " nodes"],
-) -> Float[Tensor, "nodes components channels_out"]:
-    """Each row times the matrix of its species.
-
-    For a few species all products are formed and one is kept; for many, rows are taken species by
-    species, so that the cost does not grow with the length of the periodic table.
-    """
-    num_species = weight.shape[0]
-    if num_species == 1:
-        return values @ weight[0]
-    if num_species <= 8:
-        wide = values @ weight.permute(1, 0, 2).flatten(1)
-        wide = wide.unflatten(-1, (num_species, weight.shape[-1]))
-        chosen = species.view(-1, 1, 1, 1).expand(-1, wide.shape[1], 1, wide.shape[-1])
-        return wide.gather(2, chosen).squeeze(2)
-    mapped = values.new_zeros(*values.shape[:2], weight.shape[-1])
-    for one in species.unique().tolist():
-        rows = (species == one).nonzero().squeeze(1)
-        mapped = mapped.index_copy(0, rows, values[rows] @ weight[one])
-    return mapped
+def _parts(reads: _Places, writes: _Places, irreps_in: Irreps, irreps_out: Irreps) -> list[Part]:
+    """The matrices of a map: one for each irrep on both sides, cut where its channels lie apart."""
+    found, begin = [], 0
+    for ir, outputs in writes.items():
+        if ir not in reads:
+            continue
+        width, row = irreps_out.count(ir), 0
+        for i, place_in in reads[ir]:
+            column = 0
+            for k, place_out in outputs:
+                channels = (irreps_in[i].mul, irreps_out[k].mul)
+                at = begin + row * width + column
+                found.append(Part(place_in.start, place_out.start, ir.dim, *channels, at, width))
+                column += channels[1]
+            row += irreps_in[i].mul
+        begin += row * width
+    return found
 
 
-def _places(irreps: Irreps) -> dict[Irrep, list[tuple[int, slice]]]:
+def _places(irreps: Irreps) -> _Places:
     """For each irrep, the terms that hold it and where they lie."""
-    found: dict[Irrep, list[tuple[int, slice]]] = {}
+    found: _Places = {}
     for i, (term, place) in enumerate(zip(irreps, irreps.slices(), strict=True)):
         if term.mul:
             found.setdefault(term.ir, []).append((i, place))
     return found
-
-
-def _join(blocks: list[Tensor], like: Tensor) -> Tensor:
-    if not blocks:
-        return like.new_zeros(like.shape[0], 0)
-    return blocks[0] if len(blocks) == 1 else torch.cat(blocks, dim=-1)

@@ -1,5 +1,6 @@
 """Reverses of edges: the same two atoms, the opposite shift."""
 
+import numpy as np
 import torch
 from ase import Atoms
 from ase.build import bulk, molecule
@@ -13,7 +14,8 @@ def graph_of(*atoms: Atoms, cutoff: float = 4.0):
 
 def test_an_edge_and_its_reverse_are_opposite_vectors():
     skewed = bulk("Si", "fcc", a=3.0)
-    skewed.set_cell(skewed.cell.array + [[0, 0, 0.3], [0.1, 0, 0], [0, 0, 0]], scale_atoms=True)
+    skew = np.array([[0, 0, 0.3], [0.1, 0, 0], [0, 0, 0]])
+    skewed.set_cell(skewed.cell.array + skew, scale_atoms=True)
     graph = graph_of(molecule("CH3CH2OH"), skewed, Atoms("H"), bulk("NaCl", "rocksalt", a=5.6))
     reverse = graph.reverse_edges()
     assert torch.equal(reverse[reverse], torch.arange(graph.num_edges))

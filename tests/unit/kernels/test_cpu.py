@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from subduce import kernels
-from subduce.kernels import _cpu
+from subduce.kernels import _cpu, _library
 from subduce.o3 import Irreps
 
 needs_cpu = pytest.mark.skipif("cpu" not in kernels.available(), reason="installed without a C compiler")
@@ -113,7 +113,7 @@ def small():
 
 def in_child(queue, plan, tensors, graph):
     torch.set_num_threads(1)  # as workers of a DataLoader do: torch's own threads do not survive a fork
-    ours = _cpu.pool(1).submit(abs, -1).result(timeout=20)
+    ours = _library.pool(1).submit(abs, -1).result(timeout=20)
     queue.put((ours, [value.tolist() for value in two_derivatives(plan, "cpu", tensors, graph)]))
 
 
@@ -123,7 +123,7 @@ def test_it_works_in_a_forked_process_that_has_none_of_the_parents_threads():
     shapes = ((9, plan.irreps_in.dim), (50, plan.irreps_edge.dim), (50, plan.num_weights))
     tensors = [torch.randn(shape) for shape in shapes]
     graph = (torch.randint(9, (50,)), torch.randint(9, (50,)).sort().values, 9)
-    assert _cpu.pool(1).submit(abs, -1).result() == 1
+    assert _library.pool(1).submit(abs, -1).result() == 1
     expected = two_derivatives(plan, "cpu", tensors, graph)
     context = multiprocessing.get_context("fork")
     queue = context.Queue()

@@ -1,0 +1,126 @@
+"""The compiled code: where it is, what its functions and structures are, and how threads share a call.
+
+The C code is in `csrc/` and knows neither Python nor torch: it takes addresses in structures, which are declared here
+as `csrc/kernels.c` has them, field by field.
+"""
+
+import ctypes
+import os
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from itertools import pairwise
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+
+def _structure(name: str, **fields: str) -> type[ctypes.Structure]:
+    """A structure's fields by type, as `pointer="a b"`, in order; a type may come again with a line below its name."""
+    types = {"pointer": ctypes.c_void_p, "int64": ctypes.c_int64, "int32": ctypes.c_int32, "double": ctypes.c_double}
+    listed = [(field, types[kind.rstrip("_")]) for kind, fields_of in fields.items() for field in fields_of.split()]
+    return type(name, (ctypes.Structure,), {"_fields_": listed})
+
+
+Problem = _structure(
+    "Problem",
+    pointer="paths index coefficients",
+    int64="num_paths most_pairs num_receivers x_width y_width w_width g_width",
+    pointer_="first last sender g x y w x2 y2 w2 sum dx dy dw row",
+    int64_="in_order",
+    pointer__="table r dr",
+)
+Spline = _structure(
+    "Spline",
+    pointer="r coefficients a",
+    double="spacing",
+    int64="intervals functions",
+    int32="order",
+    pointer_="values dots",
+)
+Block = _structure("Block", int32="start_in start_out components channels_in channels_out add", int64="weights width")
+Linear = _structure(
+    "Linear",
+    pointer="blocks",
+    int64="num_blocks x_width out_width species_width",
+    pointer_="species weights x out order first",
+    int64_="num_species",
+)
+GateBlock = _structure("GateBlock", int32="start gate start_out components channels function", double="scale")
+Gate = _structure("Gate", pointer="blocks", int64="num_blocks x_width out_width", pointer_="x out dx")
+Embed = _structure("Embed", pointer="species rows out", int64="width")
+Energies = _structure("Energies", pointer="species shifts scales output energies slopes")
+Term = _structure("Term", int32="start to axis reserved", double="factor")
+Geometry = _structure(
+    "Geometry",
+    pointer="first other leaving_first leaving positions translations",
+    double="cutoff",
+    pointer_="terms",
+    int64="num_terms y_width",
+    pointer__="last sender pair vectors pulls u r y dy dr forces virials",
+)
+Step = _structure("Step", int64="kind", pointer="task")
+
+
+@cache
+def library() -> ctypes.CDLL | None:
+    """The compiled code; None where the package was installed without a compiler."""
+    for file in sorted(Path(__file__).parent.glob("_cpu_kernels*.so")):
+        try:
+            code = ctypes.CDLL(str(file))
+        except OSError:  # of another machine
+            continue
+        flag, number, pointer = ctypes.c_int, ctypes.c_int64, ctypes.c_void_p
+        code.subduce_edge_product.argtypes = (ctypes.POINTER(Problem), flag, flag, number, number)
+        code.subduce_spline.argtypes = (ctypes.POINTER(Spline), flag, number, number)
+        code.subduce_linear.argtypes = (ctypes.POINTER(Linear), flag, flag, number, number)
+        code.subduce_run.argtypes = (pointer, number, flag, pointer, pointer, number, number, pointer)
+        code.subduce_spline.restype = code.subduce_linear.restype = None
+        code.subduce_instructions.restype = ctypes.c_char_p
+        return code
+    return None
+
+
+def cpu_instructions() -> str | None:
+    """Which instructions the compiled code uses on this machine; None where there is no compiled code."""
+    code = library()
+    return code.subduce_instructions().decode() if code else None
+
+
+def fits(x: Tensor) -> bool:
+    """Whether there is compiled code for numbers like these."""
+    return x.device.type == "cpu" and x.dtype in (torch.float32, torch.float64) and library() is not None
+
+
+def share(name: str, problem: ctypes.Structure, flags: tuple[bool, ...], cuts: list[int]) -> None:
+    """Have C do each range between two cuts, each in a thread of its own; ctypes lets go of Python's lock."""
+    function = getattr(library(), name)
+
+    def work(begin: int, end: int) -> int | None:
+        return function(problem, *flags, begin, end)
+
+    *others, own = pairwise(cuts)
+    waiting = [pool(len(others)).submit(work, *part) for part in others]
+    if any([work(*own), *(one.result() for one in waiting)]):
+        raise MemoryError("no memory to work in")
+
+
+@cache
+def pool(threads: int) -> ThreadPoolExecutor:
+    """Threads for shares of the work, besides the caller's own."""
+    return ThreadPoolExecutor(threads, thread_name_prefix="subduce")
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=pool.cache_clear)  # a child has none of its parent's threads
+
+
+def check_rows(name: str, index: Tensor, num_rows: int) -> None:
+    """Raise `IndexError` where an index points beyond the rows that there are: C trusts what it is given."""
+    if index.numel():
+        low, high = index.aminmax()
+        if low < 0 or high >= num_rows:
+            raise IndexError(
+                f"{name} is out of range: it holds {int(low)} to {int(high)}, and there are {num_rows} rows, 0 to "
+                f"{num_rows - 1}"
+            )
