@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 THREADS := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1
 
-.PHONY: demo test check docs examples clean
+.PHONY: demo test check docs examples bench bench-peers clean
 
 demo: .venv/.demo
 	$(BIN)/subduce demo --output demo --overwrite
@@ -25,8 +25,18 @@ examples: .venv/.test
 docs: .venv/.test
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
+# Speed beside the programs of `make bench-peers`, and the plot of it: 20 minutes on a quiet machine.
+bench: .venv/.test
+	$(BIN)/subduce bench --json > benchmarks/results/speed.json.new
+	mv benchmarks/results/speed.json.new benchmarks/results/speed.json
+	$(BIN)/python benchmarks/plot.py
+
+# An environment for each other program, in .peers; nequip's network is compiled there, which takes minutes.
+bench-peers: .venv/.test
+	$(BIN)/python benchmarks/make_peers.py
+
 clean:
-	rm -rf .venv site demo build src/*.egg-info
+	rm -rf .venv .peers site demo build src/*.egg-info
 
 .venv/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

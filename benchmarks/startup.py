@@ -11,7 +11,9 @@ import subprocess
 import sys
 import time
 
-from compare import Sample, write_results
+from records import write_results
+
+from subduce.benchmark import Sample
 
 IMPORT = "import time; t = time.perf_counter(); import subduce; print(time.perf_counter() - t)"
 MODELS = "import time; t = time.perf_counter(); import subduce.models; print(time.perf_counter() - t)"

@@ -15,15 +15,17 @@ import time
 from pathlib import Path
 
 import numpy as np
-from cases import ethanol
-from compare import peak_mb, write_results
+from ase.build import molecule
+from records import write_results
+
+from subduce.benchmark import peak_mb
 
 LIMIT_MB = 1024
 
 
 def write(path, count, *, seed=0):
     """A file of `count` displaced molecules."""
-    atoms, generator = ethanol(), np.random.default_rng(seed)
+    atoms, generator = molecule("CH3CH2OH"), np.random.default_rng(seed)
     row = "\n".join(f"{symbol} %.8f %.8f %.8f %.8f %.8f %.8f" for symbol in atoms.symbols)
     with path.open("w") as stream:
         for index in range(count):

@@ -24,6 +24,7 @@ SURFACE = {
     "interfaces": "Predictions beside the structures of a file.",
     "interfaces.ase": "The potential as an ASE calculator.",
     "simulate": "Relaxation and molecular dynamics.",
+    "benchmark": "Speed on this machine, beside other programs.",
     "report": "One page from records.",
     "testing": "Laws as assertions.",
     "records": "Results as frozen records.",

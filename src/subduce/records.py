@@ -22,13 +22,13 @@ class Record:
     """What one command or benchmark found, with what it was given.
 
     `inputs` maps each input file to its sha256; `settings` is the full set of options;
-    `results` holds what `kind` promises; `seconds` is the wall time.
+    `results` holds what `kind` promises, by name (of `bench`, a list of rows); `seconds` is the wall time.
     """
 
     kind: str
     inputs: Mapping[str, str]
     settings: Mapping[str, Any]
-    results: Mapping[str, Any]
+    results: Any
     seconds: float
     version: int = field(default=VERSION)
 

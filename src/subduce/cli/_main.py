@@ -9,7 +9,7 @@ import signal
 import sys
 import traceback
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
@@ -26,6 +26,7 @@ VERBS = {
     "predict": "write a model's predictions beside the structures",
     "relax": "relax a structure, with its cell if asked",
     "md": "molecular dynamics: NVE, Langevin, Nosé-Hoover, NPT",
+    "bench": "speed on this machine, beside other programs that are installed",
     "info": "what is in a model, a data set or a record; without a file, this machine",
     "reproduce": "an experiment of the papers: claim, our number, verdict",
     "report": "one HTML page from one or more records",
@@ -105,7 +106,7 @@ def _run(verb: str, module: ModuleType, options: argparse.Namespace) -> int:
         return _explain(verb, error, options)
     if options.json and first_process():
         print(record.to_json(), flush=True)
-    stopped = record.results.get("stopped")
+    stopped = record.results.get("stopped") if isinstance(record.results, Mapping) else None
     if stopped:
         say(f"subduce {verb}: stopped: {stopped}{_kept(options)}")
     return FAILED if stopped else DONE

@@ -90,9 +90,16 @@ def _record(path: Path) -> dict[str, Any]:
         "kind": record.kind,
         "inputs": dict(record.inputs),
         "settings": dict(record.settings),
-        "results": {key: value for key, value in record.results.items() if not isinstance(value, dict | list)},
+        "results": _plain_results(record.results),
         "seconds": record.seconds,
     }
+
+
+def _plain_results(results: Any) -> dict[str, Any]:
+    """Single numbers and words; of rows, how many there are."""
+    if isinstance(results, list):
+        return {"rows": len(results)}
+    return {key: value for key, value in results.items() if not isinstance(value, dict | list)}
 
 
 def _model(path: Path) -> dict[str, Any]:

@@ -82,7 +82,7 @@ class Calculator(ASECalculator):
         wanted = set(properties) | self._asked
         if system_changes:
             self._asked = set(properties)
-        prediction = self.predict(self._graph(atoms, self._neighbors.pairs), wanted)
+        prediction = self.predict(self.pairs(atoms), wanted)
         energy = prediction.energy.item()
         self.results = {"energy": energy, "free_energy": energy, "energies": prediction.energies.cpu().numpy()}
         if prediction.forces is not None:
@@ -93,6 +93,10 @@ class Calculator(ASECalculator):
     def graph(self, atoms: ase.Atoms) -> Graph:
         """The graph of `atoms` on the model's device, with the edges of the last one where they still hold."""
         return self._graph(atoms, self._neighbors.graph)
+
+    def pairs(self, atoms: ase.Atoms) -> Graph:
+        """The same with the edges of the skin, which count for nothing: what `calculate` asks the model about."""
+        return self._graph(atoms, self._neighbors.pairs)
 
     def predict(self, graph: Graph, properties: set[str]) -> Prediction:
         """The model's answer to a graph, with the derivatives that `properties` need and no others."""

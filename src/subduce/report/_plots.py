@@ -95,6 +95,8 @@ def lines(
     y: str,
     caption: str,
     log: bool = False,
+    log_x: bool = False,
+    markers: bool = False,
     colours: Sequence[str] = (),
 ) -> Plot:
     """Curves by name over a common axis."""
@@ -102,11 +104,14 @@ def lines(
         figure, axes = _figure(_WIDE)
         for index, (name, (along, values)) in enumerate(curves.items()):
             colour = colours[index] if index < len(colours) else None
-            axes.plot(along, values, label=name, color=colour, marker="o" if len(along) < 3 else None, markersize=3)
+            marker = "o" if markers or len(along) < 3 else None
+            axes.plot(along, values, label=name, color=colour, marker=marker, markersize=3)
         if log and all(value > 0 for _, values in curves.values() for value in values):
             _log_axis(axes)
         axes.set(xlabel=x, ylabel=y)
-        axes.margins(x=0.01)
+        if log_x:
+            axes.set_xscale("log")
+        axes.margins(x=0.03 if markers else 0.01)
         if x in ("epoch", "step"):
             axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=7))
         if len(curves) > 1:

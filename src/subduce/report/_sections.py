@@ -7,6 +7,7 @@ from typing import Any
 
 from ..records import Record
 from ._plots import COLOURS, Plot, bars, lines, parity
+from ._speed import HEADER, cells
 from ._units import duration, plain, quantity, scale
 
 Results = Mapping[str, Any]
@@ -48,12 +49,13 @@ class Section:
 def section(record: Record) -> Section:
     """The section of a record; kinds that are not known here show their plain results."""
     show = _KINDS.get(record.kind, _anything)
-    parts = show(record.results)
+    results = record.results if isinstance(record.results, Mapping) else {"rows": record.results}
+    parts = show(results)
     names = ", ".join(Path(name).name for name in record.inputs)
     return Section(
         **{
             "title": record.kind.replace("-", " ").capitalize(),
-            "notice": f"Stopped: {record.results['stopped']}" if record.results.get("stopped") else "",
+            "notice": f"Stopped: {results['stopped']}" if results.get("stopped") else "",
             **parts,
             "subtitle": " · ".join(part for part in (names, duration(record.seconds)) if part),
             "settings": list(_flat(record.settings)),
@@ -236,6 +238,27 @@ def _check(results: Results) -> dict[str, Any]:
     return {"title": "Check of the data", "facts": _present(facts), "tables": tables}
 
 
+def _bench(results: Results) -> dict[str, Any]:
+    rows = results.get("rows") or []
+    judged = [row for row in rows if row.get("must") is not None]
+    met = sum(row.get("met") in ("yes", "aim") for row in judged)
+    facts = [("targets met", f"{met} of {len(judged)}")] if judged else []
+    sizes = sorted((row["l_max"], row["atoms"], row["median_ms"]) for row in rows if row.get("l_max") is not None)
+    curves = {
+        f"l_max {l_max}": (
+            [float(atoms) for l, atoms, took in sizes if l == l_max and took],
+            [1e3 * took / atoms for l, atoms, took in sizes if l == l_max and took],
+        )
+        for l_max in dict.fromkeys(l for l, *_ in sizes)
+    }
+    plots = []
+    if any(along for along, _ in curves.values()):
+        y, caption = "time per atom (µs)", "Energy and forces of silicon"
+        plots.append(lines(curves, x="atoms", y=y, caption=caption, log=True, log_x=True, markers=True))
+    table = Table("Cases", HEADER, [cells(row) for row in rows], text=True)
+    return {"title": "Speed", "facts": facts, "plots": plots, "tables": [table]}
+
+
 def _anything(results: Results) -> dict[str, Any]:
     rows = [[name, text] for name, text in _flat(results) if len(text) < 200]
     return {"tables": [Table("Results", ["", "value"], rows, text=True)] if rows else []}
@@ -247,6 +270,7 @@ _KINDS: dict[str, Callable[[Results], dict[str, Any]]] = {
     "md": _md,
     "relax": _relax,
     "check": _check,
+    "bench": _bench,
 }
 
 
