@@ -130,6 +130,15 @@ typedef struct {
     double factor;
 } term;
 
+/* Harmonics of vectors, whatever their lengths; of what `g` gives by the harmonics, the derivatives by the vectors; or,
+   with `along` too, how these and the harmonics change along those vectors. See geometry.h. */
+typedef struct {
+    const term *terms;
+    int64_t num_terms, width;
+    const void *vectors, *g, *along;
+    void *y, *dv; /* harmonics or their changes; derivatives or theirs */
+} harmonics;
+
 /* Pairs of atoms by receiver, of which those within the cutoff become edges; see geometry.h. */
 typedef struct {
     const int64_t *first, *other;            /* pairs of each receiver, and the other atom of each */
@@ -194,6 +203,7 @@ typedef struct {
     void (*gate[2])(const gate *, int64_t, int64_t);
     void (*embed[2])(const embed *, int64_t, int64_t);
     void (*energies[2])(const energies *, int64_t, int64_t);
+    void (*harmonics[2])(const harmonics *, int64_t, int64_t);
     void (*edges[2])(const geometry *, int64_t, int64_t);
     void (*pulls[2])(const geometry *, int64_t, int64_t);
     void (*forces[2])(const geometry *, int64_t, int64_t);
@@ -202,7 +212,7 @@ typedef struct {
 #define PAIR(f, isa) {f##_float_##isa, f##_double_##isa}
 #define VARIANT(isa)                                                                                               \
     {#isa,           PAIR(sum, isa),   PAIR(slopes, isa),   PAIR(spline_values, isa), PAIR(spline_dots, isa),      \
-     PAIR(linear, isa), PAIR(outer, isa), PAIR(gate, isa), PAIR(embed, isa), PAIR(energies, isa), PAIR(edges, isa), PAIR(pulls, isa), \
+     PAIR(linear, isa), PAIR(outer, isa), PAIR(gate, isa), PAIR(embed, isa), PAIR(energies, isa), PAIR(harmonics, isa), PAIR(edges, isa), PAIR(pulls, isa), \
      PAIR(forces, isa)}
 
 static const variant VARIANTS[] = {
@@ -258,6 +268,11 @@ void subduce_spline(const spline *s, int is_double, int64_t begin, int64_t end) 
 void subduce_linear(const linear *p, int is_double, int outer, int64_t begin, int64_t end) {
     const variant *v = best();
     (outer ? v->outer : v->linear)[is_double](p, begin, end);
+}
+
+/* One share of harmonics: the vectors from `begin` to `end`. */
+void subduce_harmonics(const harmonics *p, int is_double, int64_t begin, int64_t end) {
+    best()->harmonics[is_double](p, begin, end);
 }
 
 /* The steps of a program: what each does, and to whose rows. */

@@ -7,21 +7,25 @@
 #define INTEGER int32_t
 #define BIAS 127
 #define MANTISSA 23
+#define SHORT 7e-16f
 #include "variant.h"
 #undef REAL
 #undef INTEGER
 #undef BIAS
 #undef MANTISSA
+#undef SHORT
 
 #define REAL double
 #define INTEGER int64_t
 #define BIAS 1023
 #define MANTISSA 52
+#define SHORT 8e-124
 #include "variant.h"
 #undef REAL
 #undef INTEGER
 #undef BIAS
 #undef MANTISSA
+#undef SHORT
 
 #undef LANES
 #undef ISA

@@ -16,9 +16,9 @@ from torch import Tensor
 from .. import __version__
 from ..data import Batch, Graph, graph_from_structure, structure_from_atoms
 from ..interfaces.ase import Calculator
-from ..kernels import bind, channelwise_plan
+from ..kernels import bind, channelwise_plan, harmonics
 from ..models import Engine, Potential, Prediction, forces_and_stress
-from ..o3 import Irreps, spherical_harmonics
+from ..o3 import Irreps
 from ._serve import Prepared, serve
 from ._weights import copy_nequip, nequip_config
 
@@ -73,11 +73,11 @@ def _squares(parts: tuple[Tensor, ...]) -> Tensor:
 
 
 def _harmonics(task: Task) -> Prepared:
-    (vectors,), degrees = _inputs(task, ("vectors",)), list(range(task["l_max"] + 1))
+    (vectors,), irreps = _inputs(task, ("vectors",)), Irreps.spherical_harmonics(task["l_max"])
     weights = torch.ones(())
 
     def call() -> tuple[Tensor, Tensor]:
-        found = spherical_harmonics(degrees, vectors)
+        found = harmonics(irreps, vectors)
         return found, torch.autograd.grad(found.sum() * weights, (vectors,))[0]
 
     def values() -> dict[str, list[float]]:

@@ -1,5 +1,6 @@
 """The one operator that carries the cost, and the backends that compute it."""
 
+from ._harmonics import harmonics as harmonics
 from ._library import cpu_instructions as cpu_instructions
 from ._linear import LinearMap as LinearMap
 from ._linear import Part as Part

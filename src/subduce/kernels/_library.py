@@ -51,6 +51,7 @@ Gate = _structure("Gate", pointer="blocks", int64="num_blocks x_width out_width"
 Embed = _structure("Embed", pointer="species rows out", int64="width")
 Energies = _structure("Energies", pointer="species shifts scales output energies slopes")
 Term = _structure("Term", int32="start to axis reserved", double="factor")
+Harmonics = _structure("Harmonics", pointer="terms", int64="num_terms width", pointer_="vectors g along y dv")
 Geometry = _structure(
     "Geometry",
     pointer="first other leaving_first leaving positions translations",
@@ -75,7 +76,8 @@ def library() -> ctypes.CDLL | None:
         code.subduce_spline.argtypes = (ctypes.POINTER(Spline), flag, number, number)
         code.subduce_linear.argtypes = (ctypes.POINTER(Linear), flag, flag, number, number)
         code.subduce_run.argtypes = (pointer, number, flag, pointer, pointer, number, number, pointer)
-        code.subduce_spline.restype = code.subduce_linear.restype = None
+        code.subduce_harmonics.argtypes = (ctypes.POINTER(Harmonics), flag, number, number)
+        code.subduce_harmonics.restype = code.subduce_spline.restype = code.subduce_linear.restype = None
         code.subduce_instructions.restype = ctypes.c_char_p
         return code
     return None

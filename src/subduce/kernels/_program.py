@@ -17,9 +17,9 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from ..axes import AtomEnergies, AtomIndex, Positions
-from ..o3 import clebsch_gordan
 from . import _library as c
 from ._cpu import L_MAX
+from ._harmonics import harmonic_terms
 from ._library import check_rows, library, pool
 from ._plan import ProductPlan
 from ._tables import tables
@@ -93,7 +93,7 @@ class Program:
         self._cuts: list[int] = []
         self._num_species = 0
         self._rows_made = [-1, -1]
-        terms = _terms(l_max)
+        terms = harmonic_terms(l_max)
         self.y_width = (l_max + 1) ** 2
         self._geometry = c.Geometry(cutoff=cutoff, terms=self._hold(terms), num_terms=len(terms), y_width=self.y_width)
         for name in ("first", "other", "leaving_first", "leaving", "last", "sender", "pair"):
@@ -340,20 +340,3 @@ def _by_sender(sender: Tensor, atoms: int) -> tuple[Tensor, Tensor]:
     """Pairs in the order of their senders, and the first of each sender."""
     order = sender.argsort(stable=True)
     return order, torch.searchsorted(sender[order].contiguous(), torch.arange(atoms + 1))
-
-
-def _terms(l_max: int) -> ctypes.Array:
-    """The harmonics from the constant upwards: each degree is the one below coupled with the unit vector."""
-    found: list[tuple[int, int, int, float]] = []
-    for l in range(l_max):
-        coupling = clebsch_gordan(l, 1, l + 1)
-        # At the pole, the second axis, only the middle component is not zero: √(2l+1), by the normalisation.
-        coupling = coupling * ((2 * l + 3) / (2 * l + 1)) ** 0.5 / coupling[l, 1, l + 1]
-        found += [
-            (l**2 + m, (l + 1) ** 2 + k, axis, coupling[m, axis, k].item())
-            for m, axis, k in coupling.nonzero().tolist()
-        ]
-    table = (c.Term * len(found))()
-    for row, (start, to, axis, factor) in zip(table, found, strict=True):
-        row.start, row.to, row.axis, row.factor = start, to, axis, factor
-    return table

@@ -11,8 +11,9 @@ from torch import Tensor, nn
 from ..axes import AtomEnergies, AtomIndex
 from ..config import Config, InputError
 from ..data import Graph
+from ..kernels import harmonics
 from ..nn import MLP, Convolution, EquivariantNorm, Gate, Lengths, Linear, RadialBasis, reachable
-from ..o3 import Irrep, Irreps, spherical_harmonics
+from ..o3 import Irrep, Irreps
 from ._repulsion import ZBL
 
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
@@ -284,7 +285,7 @@ class Potential(nn.Module):
         species = self.rows[graph.atomic_numbers]
         vectors = graph.edge_vectors()
         lengths = torch.linalg.vector_norm(vectors, dim=-1).to(self.dtype)
-        harmonics = spherical_harmonics(self._harmonics, vectors.to(self.dtype))
+        edges = harmonics(self._harmonics, vectors.to(self.dtype))
         kept, row = _distinct_lengths(graph)
         lengths = lengths if kept is None else lengths[kept]
         radial = self.radial(lengths)
@@ -294,7 +295,7 @@ class Potential(nn.Module):
             envelope = self.radial.envelope(lengths)
         x = self.embedding[species]
         for layer in self.layers:
-            x = layer(x, species, harmonics, radial, graph.sender, graph.receiver, envelope, row)
+            x = layer(x, species, edges, radial, graph.sender, graph.receiver, envelope, row)
         output = self.readout(x[:, self.scalar_place]).squeeze(-1).to(torch.float64)
         energies = self.shifts[species] + self.scales[species] * output
         return energies if self.repulsion is None else energies + self.repulsion(graph)
