@@ -25,7 +25,7 @@ examples: .venv/.test
 docs: .venv/.test
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
-# Speed beside the programs of `make bench-peers`, and the plot of it: 20 minutes on a quiet machine.
+# Speed beside the programs of `make bench-peers`, and the plot of it: keep the machine quiet meanwhile.
 bench: .venv/.test
 	$(BIN)/subduce bench --json > benchmarks/results/speed.json.new
 	mv benchmarks/results/speed.json.new benchmarks/results/speed.json

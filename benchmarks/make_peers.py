@@ -158,10 +158,13 @@ def main(names: Sequence[str]) -> int:
             print(f"{name}: failed: {error}", file=sys.stderr)
     if failed:
         print(f"not made: {', '.join(failed)}; the benchmark leaves them out", file=sys.stderr)
-    return len(failed) > 0
+    return int(bool(failed))
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("names", nargs="*", choices=[*PINS, []], default=list(PINS))
-    sys.exit(main(parser.parse_args().names))
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"some of {', '.join(PINS)}; all of them")
+    names = parser.parse_args().names
+    if unknown := set(names) - PINS.keys():
+        parser.error(f"no peer is called {', '.join(sorted(unknown))}; there are {', '.join(PINS)}")
+    sys.exit(main(names or list(PINS)))

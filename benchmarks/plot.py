@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import matplotlib.pyplot as plt
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from subduce.records import Record
 
@@ -26,6 +27,10 @@ def main(source=SOURCE, target=TARGET):
         spread = [sizes[count]["spread"] * time for count, time in zip(atoms, times, strict=True)]
         axes.errorbar(atoms, times, spread, color=colour, marker=marker, markersize=4, label=f"l_max {l_max}")
     axes.set(xscale="log", yscale="log", xlabel="atoms", ylabel="energy and forces, µs an atom")
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))
+        axis.set_minor_formatter(NullFormatter())
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.grid(color="#e4e7eb", linewidth=0.7)
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False, loc="upper right")

@@ -19,7 +19,6 @@ from ._measure import Measured, Program, alternately, commit, machine
 from ._peers import PACKAGES, Installed, find_peers, start_ours, start_peer
 
 Row = dict[str, Any]
-_LIMIT_MB = 24 * 1024
 _SLOPE = Target(0.05, 0.02, sense="near one")
 
 
@@ -121,7 +120,10 @@ def _rows(
     common |= {key: facts[name].get(key) for key in ("atoms", "edges")}
     common |= {"l_max": case.task.get("l_max")} if case.task["kind"] == "size" else {}
     if us is None:
-        return [common | {"note": failed[name]}]
+        common["note"] = failed[name]
+        missed = [common | {"quantity": key} | _unknown(target) for key, target in case.targets.items()]
+        missed += [common | {"peer": _name(rival)} | _unknown(rival.time) for rival in rivals if rival.time]
+        return missed or [common]
     rows = [_beside(common, rival, us, found, failed, facts, values) for rival in rivals]
     for rival, row in zip(rivals, list(rows), strict=True):
         them = found.get(_name(rival))
@@ -149,8 +151,7 @@ def _beside(
     if rival.note:
         row["note"] = rival.note
     if name in failed:
-        target = {"must": rival.time.must, "aim": rival.time.aim, "met": "not measured"} if rival.time else {}
-        return row | {"note": failed[name]} | target
+        return row | {"note": failed[name]} | (_unknown(rival.time) if rival.time else {})
     edges = facts[name].get("edges")
     if edges not in (common["edges"], None):
         raise RuntimeError(f"{row['case']}: we have {common['edges']} edges, {name} has {edges}")
@@ -171,6 +172,10 @@ def _judged(target: Target, value: float) -> Row:
         "aim": target.aim,
         "met": target.met(value),
     }
+
+
+def _unknown(target: Target) -> Row:
+    return {"value": None, "sense": target.sense, "must": target.must, "aim": target.aim, "met": "not measured"}
 
 
 def _agreement(ours: Mapping[str, list[float]], theirs: Mapping[str, list[float]]) -> dict[str, float]:
@@ -221,7 +226,7 @@ def _name(rival: Rival | None) -> str:
 def _start(rival: Rival | None, installed: Mapping[str, Installed], threads: int, limited: bool) -> Program:
     if rival and rival.peer in installed:
         return start_peer(rival.peer, installed, threads)
-    return start_ours(1 if rival and rival.peer == "one thread" else threads, _LIMIT_MB if limited else None)
+    return start_ours(1 if rival and rival.peer == "one thread" else threads, limited=limited)
 
 
 def _ours_as_rival(rival: Rival | None) -> Row:

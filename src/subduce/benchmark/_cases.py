@@ -183,7 +183,7 @@ def quick_cases() -> list[Case]:
     eager = Rival("nequip", "eager")
     return [
         Case("product, 21 atoms, forward + backward", _product(1, 21, 10), beside, seconds=1.0),
-        Case("ethanol, 9 atoms", _model(molecule("CH3CH2OH")), [_REFERENCE, eager], seconds=2.0),
+        Case("ethanol, 9 atoms", _model(molecule("CH3CH2OH")), [_REFERENCE, eager], seconds=1.0),
     ]
 
 

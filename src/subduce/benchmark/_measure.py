@@ -10,6 +10,7 @@ import os
 import platform
 import statistics
 import subprocess
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,12 +43,22 @@ class Sample:
 class Program:
     """A program in a process of its own that is asked, and answers, in lines of JSON.
 
-    `limit_mb` bounds its memory: beyond, it fails, and not the machine.
+    `limit_mb` bounds its memory: beyond, it fails, and not the machine; it is ended after `limit_s`.
     """
 
-    def __init__(self, command: Sequence[str], *, threads: int = 1, limit_mb: float | None = None, path: str = ""):
+    def __init__(
+        self,
+        command: Sequence[str],
+        *,
+        threads: int = 1,
+        limit_mb: float | None = None,
+        limit_s: float = 900.0,
+        path: str = "",
+    ) -> None:
         names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
-        environment = {**os.environ, **dict.fromkeys(names, str(threads)), "PYTHONPATH": path}
+        # Threads that wait sleep: where anything else runs, those that spin take the time of those they wait for.
+        environment = {"OMP_WAIT_POLICY": "PASSIVE"} | os.environ
+        environment |= {**dict.fromkeys(names, str(threads)), "PYTHONPATH": path}
         self._process = subprocess.Popen(
             _limited(command, limit_mb),
             stdin=subprocess.PIPE,
@@ -57,6 +68,10 @@ class Program:
             env=environment,
         )
         self._ask, self._answers = self._process.stdin, self._process.stdout
+        self._late = ""
+        self._timer = threading.Timer(limit_s, self._end, [f"took longer than {limit_s:g} s"])
+        self._timer.daemon = True
+        self._timer.start()
 
     def ask(self, do: str, **request: Any) -> dict[str, Any]:
         """The answer to one request; `refused` says why there is none."""
@@ -67,12 +82,18 @@ class Program:
                     return json.loads(answer)
         except BrokenPipeError:
             pass
-        return {"refused": f"ended with exit code {self._process.wait()}"}
+        code = self._process.wait()
+        return {"refused": self._late or f"ended with exit code {code}"}
+
+    def _end(self, why: str) -> None:
+        self._late = why
+        self._process.kill()
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._timer.cancel()
         with contextlib.suppress(BrokenPipeError):
             self._ask.close()  # type: ignore[union-attr]
         try:
@@ -134,6 +155,13 @@ def alternately(
     return found, failed
 
 
+def memory_gb() -> float | None:
+    """What the machine has, GiB."""
+    if not hasattr(os, "sysconf"):
+        return None
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+
+
 def machine() -> dict[str, Any]:
     """Processor, cores, memory, load and versions."""
     processor, info = platform.processor() or platform.machine(), Path("/proc/cpuinfo")
@@ -141,7 +169,7 @@ def machine() -> dict[str, Any]:
         if line.startswith("model name"):
             processor = line.partition(":")[2].strip()
             break
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30 if hasattr(os, "sysconf") else None
+    memory = memory_gb()
     return {
         "processor": processor,
         "cores": os.cpu_count(),

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from ._measure import Program
+from ._measure import Program, memory_gb
 
 HERE = Path(__file__).parent
 PACKAGES = {
@@ -48,11 +48,12 @@ def start_peer(name: str, installed: Mapping[str, Installed], threads: int) -> P
     return Program(command, threads=threads, path=str(HERE))
 
 
-def start_ours(threads: int, limit_mb: float | None = None) -> Program:
-    """Our own."""
+def start_ours(threads: int, *, limited: bool = False) -> Program:
+    """Our own; where it is limited, to 24 GiB or to nine tenths of what there is, and to five minutes."""
+    limits = {"limit_mb": 1024 * min(24.0, 0.9 * (memory_gb() or 24.0)), "limit_s": 300.0} if limited else {}
     path = os.pathsep.join(filter(None, [str(HERE.parent.parent), os.environ.get("PYTHONPATH")]))
     command = [sys.executable, "-m", "subduce.benchmark._ours"]
-    return Program(command, threads=threads, limit_mb=limit_mb, path=path)
+    return Program(command, threads=threads, path=path, **limits)
 
 
 def _importable(package: str) -> bool:

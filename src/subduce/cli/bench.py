@@ -9,7 +9,7 @@ from ._common import add_output, keep_record, progress, say
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What the verb takes."""
-    parser.add_argument("--quick", action="store_true", help="two small cases; without, all, for about 20 minutes")
+    parser.add_argument("--quick", action="store_true", help="two small cases; without, all, which takes long")
     parser.add_argument(
         "--cases", nargs="+", metavar="WORD", help="only cases whose names hold one of these words; see --list"
     )

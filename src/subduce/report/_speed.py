@@ -12,7 +12,7 @@ def cells(row: Row) -> list[str]:
     quantity = row.get("quantity", "time")
     if quantity in ("time", "memory"):
         key, unit = ("median_ms", "ms") if quantity == "time" else ("added_mb", "MB")
-        ours, theirs = _amount(row.get(key), unit), _amount(row.get(f"peer_{key}"), unit)
+        ours, theirs = _amount(row.get(key), unit), _amount(row.get(f"peer_{key}"), unit) if row.get("peer") else ""
         if quantity == "time" and row.get("spread") is not None:
             ours += f" ±{row['spread']:.0%}"
         ratio = f"{row['ratio']:.3g}" if row.get("ratio") is not None else ""
@@ -31,7 +31,7 @@ def speed_line(row: Row) -> str:
         parts += [f"{peer} {theirs}", f"{ratio} times" if ratio else row.get("note") or ""]
     elif ratio:
         parts.append(ratio)
-    elif not ours:
+    else:
         parts.append(row.get("note") or "")
     parts += [f"target {target}: {met}" if met else "", f"differs by {agrees}" if agrees else ""]
     return "   ".join(part for part in parts if part)
@@ -45,7 +45,7 @@ def speed_table(rows: Sequence[Row]) -> str:
         line = cells(row)
         last, line[0] = line[0], "" if line[0] == last else line[0]
         found.append(line)
-    notes = dict.fromkeys(f"{row['peer']}: {row['note']}" for row in rows if row.get("peer") and row.get("note"))
+    notes = dict.fromkeys(f"{row.get('peer') or row['case']}: {row['note']}" for row in rows if row.get("note"))
     return "\n".join([*_columns(found), *notes])
 
 

@@ -91,3 +91,8 @@ def test_refusals_and_errors_are_told(program):
 def test_a_program_that_is_gone_says_so():
     with Program([sys.executable, "-c", "raise SystemExit(3)"]) as gone:
         assert gone.ask("prepare", task={}) == {"refused": "ended with exit code 3"}
+
+
+def test_a_program_that_takes_too_long_is_ended():
+    with Program([sys.executable, "-c", "import time; time.sleep(60)"], limit_s=0.3) as slow:
+        assert slow.ask("prepare", task={}) == {"refused": "took longer than 0.3 s"}
