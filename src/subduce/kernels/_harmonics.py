@@ -22,8 +22,9 @@ def harmonics(irreps: Irreps, vectors: Float[Tensor, "edges 3"]) -> Float[Tensor
     Differentiable to any order. Compiled code takes degrees from 0 on without a gap, up to 4.
     """
     l_max = len(irreps) - 1
-    has_code = [ir.l for _, ir in irreps] == list(range(l_max + 1)) and l_max <= L_MAX and c.fits(vectors)
-    if not has_code or torch.compiler.is_compiling():
+    if torch.compiler.is_compiling() or not 0 < l_max <= L_MAX or not c.fits(vectors):
+        return spherical_harmonics(irreps, vectors)
+    if [(mul, ir.l) for mul, ir in irreps] != [(1, l) for l in range(l_max + 1)]:
         return spherical_harmonics(irreps, vectors)
     return _values(vectors, l_max)
 
@@ -88,7 +89,9 @@ def _differentiate_slopes(ctx, along):
     vectors, g = ctx.saved_tensors
     if not torch.is_grad_enabled():
         return *_curvatures(vectors, g, along, ctx.l_max), None
-    # A third derivative is asked for: the formula itself has them all.
+    # A third derivative is asked for: the formula itself has them all. What depends on g through the vectors is not
+    # a part of this derivative, so both begin anew here.
+    vectors, g = vectors.view_as(vectors), g.view_as(g)
     values = spherical_harmonics(range(ctx.l_max + 1), vectors)
     (slopes,) = torch.autograd.grad(values, vectors, g, create_graph=True)
     return *torch.autograd.grad(slopes, (vectors, g), along, create_graph=True, materialize_grads=True), None

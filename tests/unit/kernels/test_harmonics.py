@@ -27,16 +27,18 @@ def derivatives(run, v, orders):
     return [*found, *outputs]
 
 
-@pytest.mark.parametrize("l_max", range(5))
+@pytest.mark.parametrize("l_max", range(1, 5))
 @pytest.mark.parametrize("rows", [0, 1, 77])
 def test_values_and_three_derivatives_are_those_of_o3(l_max, rows):
     irreps, v = Irreps.spherical_harmonics(l_max), vectors(rows)
     found = derivatives(lambda v: harmonics(irreps, v), v, 3)
     expected = derivatives(lambda v: spherical_harmonics(irreps, v), v, 3)
-    for one, other in zip(found, expected, strict=True):
+    length = v.detach().norm(dim=-1, keepdim=True)
+    for order, (one, other) in enumerate(zip(found, expected, strict=True)):
         assert one.isfinite().all()
-        scale = other.abs().amax(-1, keepdim=True).clamp_min(1e-300)  # row by row: short vectors turn fast
-        torch.testing.assert_close(one / scale, other / scale, rtol=0, atol=1e-11)
+        scale = length**order  # short vectors turn fast
+        torch.testing.assert_close(one * scale, other * scale, rtol=1e-9, atol=1e-9)
+        assert rows == 0 or (other * scale).abs().max() > 0.01
 
 
 def test_single_precision_and_the_second_derivative_of_a_loss():
@@ -54,7 +56,7 @@ def test_single_precision_and_the_second_derivative_of_a_loss():
 
 def test_other_degrees_are_those_of_o3_and_strides_do_not_matter():
     v = vectors(5)
-    for irreps in (Irreps("1o"), Irreps("0e+2e"), Irreps.spherical_harmonics(5)):
+    for irreps in (Irreps("0e"), Irreps("1o"), Irreps("0e+2e"), Irreps.spherical_harmonics(5)):
         assert torch.equal(harmonics(irreps, v), spherical_harmonics(irreps, v))
     columns = v.detach().mT.contiguous().mT
     assert not columns.is_contiguous()
