@@ -25,6 +25,7 @@
 enum {
     LONGEST = 9,         /* sums that a strand holds in registers at most */
     AT_ONCE = 32,        /* edges for which what a path reads stays in the nearest caches */
+    TOGETHER = 32,       /* atoms that go through several steps together */
     MOST_ROWS = 6,       /* of a linear map whose sums stay in registers */
     MOST_HARMONICS = 25, /* numbers of an edge: degrees up to 4 */
 };
@@ -300,9 +301,38 @@ static void meet(meeting *at, int64_t threads) {
         if (spins > 2000) sched_yield();
 }
 
-/* One thread's part in a program. `cuts` are the first atoms of each thread's share and the end: by receivers of
-   edges, then by senders of edges. Returns 0, or 1 where there is no memory, which all threads learn before they begin. */
-int subduce_run(const step *steps, int64_t num_steps, int is_double, meeting *at, const int64_t *cuts, int64_t thread,
+/* What a step writes of the rows from `begin` to `end`, and, for SLOPES, of all that these atoms send. */
+static void take(const variant *v, const step *s, int is_double, int64_t begin, int64_t end, void *scratch) {
+    const size_t size = is_double ? sizeof(double) : sizeof(float);
+    const problem *p = s->task;
+    switch (s->kind) {
+    case EDGES: v->edges[is_double](s->task, begin, end); break;
+    case EMBED: v->embed[is_double](s->task, begin, end); break;
+    case LINEAR: v->linear[is_double](s->task, begin, end); break;
+    case SUM:
+        memset((char *)p->sum + begin * p->g_width * size, 0, (end - begin) * p->g_width * size);
+        v->sum[is_double](p, begin, end, scratch);
+        break;
+    case GATE: v->gate[is_double](s->task, begin, end); break;
+    case ENERGIES: v->energies[is_double](s->task, begin, end); break;
+    case SLOPES:
+        if (p->dx) memset((char *)p->dx + begin * p->x_width * size, 0, (end - begin) * p->x_width * size);
+        v->slopes[is_double](p, begin, end, scratch);
+        break;
+    case PULLS: v->pulls[is_double](s->task, begin, end); break;
+    case FORCES: v->forces[is_double](s->task, begin, end); break;
+    }
+}
+
+/* Whether a step reads what other threads have written. */
+static int reads_others(const step *s) {
+    return s->kind == SUM || s->kind == SLOPES || s->kind == PULLS || s->kind == FORCES;
+}
+
+/* One thread's part in a program: the atoms from `begin` to `end`. Steps that read nothing of other atoms than what was
+   there when the threads last met follow one another for a few atoms at a time, whose numbers stay in the cache.
+   Returns 0, or 1 where there is no memory, which all threads learn before they begin. */
+int subduce_run(const step *steps, int64_t num_steps, int is_double, meeting *at, int64_t begin, int64_t end,
                 int64_t threads, _Atomic int64_t *failed) {
     const variant *v = best();
     size_t bytes = 64;
@@ -315,32 +345,14 @@ int subduce_run(const step *steps, int64_t num_steps, int is_double, meeting *at
     if (!scratch) atomic_store(failed, 1);
     meet(at, threads);
     const int stop = atomic_load(failed) != 0;
-    const int64_t own = cuts[thread], end = cuts[thread + 1];
-    const int64_t sent = cuts[threads + 1 + thread], sent_end = cuts[threads + 2 + thread];
-    for (const step *s = steps; s < steps + num_steps && !stop; s++) {
-        switch (s->kind) {
-        case EDGES: v->edges[is_double](s->task, own, end); break;
-        case EMBED: v->embed[is_double](s->task, own, end); break;
-        case LINEAR: v->linear[is_double](s->task, own, end); break;
-        case SUM: {
-            const problem *p = s->task;
-            memset((char *)p->sum + own * p->g_width * (is_double ? 8 : 4), 0, (end - own) * p->g_width * (is_double ? 8 : 4));
-            v->sum[is_double](p, own, end, scratch);
-            break;
-        }
-        case GATE: v->gate[is_double](s->task, own, end); break;
-        case ENERGIES: v->energies[is_double](s->task, own, end); break;
-        case SLOPES: {
-            const problem *p = s->task;
-            const int64_t row = p->x_width * (is_double ? 8 : 4);
-            if (p->dx) memset((char *)p->dx + sent * row, 0, (sent_end - sent) * row);
-            v->slopes[is_double](p, sent, sent_end, scratch);
-            break;
-        }
-        case PULLS: v->pulls[is_double](s->task, own, end); break;
-        case FORCES: v->forces[is_double](s->task, own, end); break;
-        }
-        meet(at, threads);
+    for (const step *s = steps, *next; s < steps + num_steps && !stop; s = next) {
+        if (reads_others(s)) meet(at, threads);
+        const step *together = s;
+        if (s->kind == SLOPES) take(v, together++, is_double, begin, end, scratch);
+        for (next = s + 1; next < steps + num_steps && !reads_others(next); next++);
+        for (int64_t row = begin; row < end; row += TOGETHER)
+            for (const step *one = together; one < next; one++)
+                take(v, one, is_double, row, row + TOGETHER < end ? row + TOGETHER : end, scratch);
     }
     free(scratch);
     return stop;

@@ -75,7 +75,7 @@ def library() -> ctypes.CDLL | None:
         code.subduce_edge_product.argtypes = (ctypes.POINTER(Problem), flag, flag, number, number)
         code.subduce_spline.argtypes = (ctypes.POINTER(Spline), flag, number, number)
         code.subduce_linear.argtypes = (ctypes.POINTER(Linear), flag, flag, number, number)
-        code.subduce_run.argtypes = (pointer, number, flag, pointer, pointer, number, number, pointer)
+        code.subduce_run.argtypes = (pointer, number, flag, pointer, number, number, number, pointer)
         code.subduce_harmonics.argtypes = (ctypes.POINTER(Harmonics), flag, number, number)
         code.subduce_harmonics.restype = code.subduce_spline.restype = code.subduce_linear.restype = None
         code.subduce_instructions.restype = ctypes.c_char_p

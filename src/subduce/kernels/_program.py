@@ -2,14 +2,15 @@
 
 What torch's operators do one at a time, with Python and fresh memory between them, is here a list of steps on memory
 that is kept (`csrc/kernels.c` says what each computes). Every thread goes through all steps with atoms of its own, and
-they meet after each; each number is written by one thread and summed in the order of the edges, so the results are
-bit for bit the same for any number of threads.
+they meet where one reads what others wrote. Each number is written by one thread and summed in the order of the edges,
+so the results are bit for bit the same for any number of threads.
 """
 
 import ctypes
 import os
 import threading
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any, NamedTuple, final
 
 import torch
@@ -199,7 +200,7 @@ class Program:
         graph = (species, sender, receiver)
         if len(self._graph) != 3 or any(one is not other for one, other in zip(graph, self._graph, strict=True)):
             self._take(*graph)
-        if len(self._cuts) != 2 * (self._threads() + 1):
+        if len(self._cuts) != self._threads() + 1:
             self._cut()
         atoms, pairs = len(positions), len(sender)
         self._positions.memory[:atoms].copy_(positions)
@@ -283,31 +284,28 @@ class Program:
         return 1 if few else min(torch.get_num_threads(), len(self._arrays["species"]))
 
     def _cut(self) -> None:
-        """Atoms between which the work is cut into a part for each thread, by edges received and by edges sent."""
-        self._cuts, threads = [], self._threads()
-        for edges_before in (self._arrays["first"], self._arrays["leaving_first"]):
-            targets = edges_before[-1] * torch.arange(1, threads) // threads
-            inner = torch.searchsorted(edges_before[:-1].contiguous(), targets).tolist()
-            self._cuts += [0, *inner, len(edges_before) - 1]
+        """Atoms between which the work is cut into a part for each thread, by edges that they receive and send."""
+        threads, edges_before = self._threads(), self._arrays["first"] + self._arrays["leaving_first"]
+        targets = edges_before[-1] * torch.arange(1, threads) // threads
+        inner = torch.searchsorted(edges_before[:-1].contiguous(), targets).tolist()
+        self._cuts = [0, *inner, len(edges_before) - 1]
 
     def _go(self, num_steps: int) -> None:
-        threads = len(self._cuts) // 2 - 1
-        cuts = (ctypes.c_int64 * len(self._cuts))(*self._cuts)
+        threads, is_double = len(self._cuts) - 1, self.dtype == torch.float64
         meeting, failed = (ctypes.c_int64 * 2)(), (ctypes.c_int64 * 1)()
 
-        def work(thread: int) -> None:
-            self._code.subduce_run(
-                self._table, num_steps, self.dtype == torch.float64, meeting, cuts, thread, threads, failed
-            )
+        def work(begin: int, end: int) -> None:
+            self._code.subduce_run(self._table, num_steps, is_double, meeting, begin, end, threads, failed)
 
-        if threads == 1:
-            work(0)
-        else:
+        *others, own = pairwise(self._cuts)
+        if others:
             with _together.lock:  # threads of one program wait for each other, so two programs must not share them
-                others = [pool(threads - 1).submit(work, thread) for thread in range(1, threads)]
-                work(0)
-                for other in others:
+                waiting = [pool(len(others)).submit(work, *part) for part in others]
+                work(*own)
+                for other in waiting:
                     other.result()
+        else:
+            work(*own)
         if failed[0]:
             raise MemoryError("no memory to work in")
 
