@@ -60,16 +60,19 @@ def _product(task: Task) -> Prepared:
 
 
 def derivatives(product: Callable[[], Tensor], tensors: list[Tensor], order: int) -> list[Tensor]:
-    """The result; its gradients; or the gradients of those, as training on forces takes them."""
+    """The result; its gradients; or the gradients of those, as training on forces takes them.
+
+    Cotangents are the values themselves, so that nothing but the product is timed, whatever its layout.
+    """
     if order == 0:
         with torch.no_grad():
             return [product()]
-    first = torch.autograd.grad(product().square().sum(), tensors, create_graph=order == 2)
-    return list(first if order == 1 else torch.autograd.grad(_squares(first), tensors))
-
-
-def _squares(parts: tuple[Tensor, ...]) -> Tensor:
-    return torch.stack([part.square().sum() for part in parts]).sum()
+    result = product()
+    cotangent = result.detach().requires_grad_(order == 2)
+    first = torch.autograd.grad(result, tensors, cotangent, create_graph=order == 2)
+    if order == 1:
+        return list(first)
+    return list(torch.autograd.grad(first, [*tensors, cotangent], [part.detach() for part in first]))
 
 
 def _harmonics(task: Task) -> Prepared:

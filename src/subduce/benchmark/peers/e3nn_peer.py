@@ -62,10 +62,12 @@ def product(task):
         if order == 0:
             with torch.no_grad():
                 return [forward()]
-        first = torch.autograd.grad(forward().square().sum(), tensors, create_graph=order == 2)
+        result = forward()
+        cotangent = result.detach().requires_grad_(order == 2)
+        first = torch.autograd.grad(result, tensors, cotangent, create_graph=order == 2)
         if order == 1:
             return first
-        return torch.autograd.grad(torch.stack([part.square().sum() for part in first]).sum(), tensors)
+        return torch.autograd.grad(first, [*tensors, cotangent], [part.detach() for part in first])
 
     def values():
         found = call()
