@@ -60,6 +60,7 @@ class Calculator(ASECalculator):
         self.model, self.device = _placed(model, device, backend, dtype)
         self._engine = Engine(self.model, radial=radial)
         self._neighbors = SkinList(self.model.cutoff, skin=skin)
+        self._moved: tuple[Graph, Graph] | None = None
         self._asked: set[str] = set()
         self._warned = False
 
@@ -108,7 +109,16 @@ class Calculator(ASECalculator):
             graph = search(atoms.numbers, atoms.positions, atoms.cell.array, atoms.pbc)
         except ValueError as error:  # positions that are not finite, a periodic cell without volume
             raise InputError(f"{atoms.get_chemical_formula()}: {error}") from None
-        return graph.to(self.device)
+        return self._there(graph)
+
+    def _there(self, graph: Graph) -> Graph:
+        """The graph on the model's device, where what stays from step to step is the same tensor each time."""
+        if self.device.type == "cpu":
+            return graph
+        if self._moved is None or self._moved[0].sender is not graph.sender:
+            self._moved = graph, graph.to(self.device)
+        moved = self._moved[1]
+        return moved.replace(positions=graph.positions.to(self.device), cell=graph.cell.to(self.device))
 
     def _check(self, atoms: ase.Atoms) -> None:
         check_elements(self.model, atoms.numbers.tolist(), source=atoms.get_chemical_formula())

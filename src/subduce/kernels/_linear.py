@@ -21,6 +21,9 @@ from ._ops import exchanged
 _FEW = 2**20  # rows times weights below which another thread costs more than it saves
 
 
+_HOSTS = ("cpu",)  # devices for which nothing waits
+
+
 class Part(NamedTuple):
     """A matrix of a map: where its inputs and outputs begin in a row, how often it is applied, and where it stands."""
 
@@ -111,6 +114,8 @@ def _by_torch(
 ) -> dict[str, Tensor]:
     found = {"g": x.new_zeros(x.shape[0], map_.dim_out)} if "g" in wanted else {}
     found |= {slot: torch.zeros_like(value) for slot, value in (("x", x), ("w", w)) if slot in wanted}
+    if species is not None and x.device.type not in _HOSTS:
+        return _without_waiting(map_, found, g, x, w, species)
     kinds = range(w.shape[0]) if species is not None else (0,)
     for kind in kinds:
         rows = slice(None) if species is None else (species == kind).nonzero().squeeze(1)
@@ -167,6 +172,29 @@ def _run(
     threads = min(torch.get_num_threads(), max(units, 1)) if len(x) * w.shape[1] > _FEW else 1
     cuts = [units * part // threads for part in range(threads + 1)]
     c.share("subduce_linear", task, (x.dtype == torch.float64, outer), cuts)
+
+
+def _without_waiting(
+    map_: LinearMap, found: dict[str, Tensor], g: Tensor | None, x: Tensor, w: Tensor, species: Tensor
+) -> dict[str, Tensor]:
+    """The same with a matrix for each row, on devices where to ask which rows are of a species makes the host wait."""
+    for start_in, start_out, components, channels_in, channels_out, begin, width in map_.parts:
+        shape, strides = (len(w), channels_in, channels_out), (w.stride(0), width, 1)
+        matrices = w.as_strided(shape, strides, w.storage_offset() + begin)[species]
+        here = slice(start_in, start_in + components * channels_in)
+        there = slice(start_out, start_out + components * channels_out)
+        inputs = x[:, here].unflatten(1, (components, channels_in))
+        if "g" in found:
+            found["g"][:, there] += (inputs @ matrices).flatten(1)
+        if g is None:
+            continue
+        outputs = g[:, there].unflatten(1, (components, channels_out))
+        if "x" in found:
+            found["x"][:, here] += (outputs @ matrices.mT).flatten(1)
+        if "w" in found:
+            into = found["w"].as_strided(shape, (found["w"].stride(0), width, 1), begin)
+            into.index_add_(0, species, inputs.mT @ outputs)
+    return found
 
 
 def _matrix(weights: Tensor, channels_in: int, channels_out: int, begin: int, width: int) -> Tensor:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from ..data import Graph
 from ..kernels import ACTIVATIONS, Block, GateBlock, Program, Rows, available
 from ..nn import Activation, Gate, Matrix, Tabulated
+from ._captured import Replayed
 from ._derivatives import energies_only, forces_and_stress, stress_of
 from ._interface import EnergyModel, Prediction
 from ._potential import Layer, Potential
@@ -22,11 +23,11 @@ class Engine:
 
     A potential on a CPU is turned into a program with its radial networks as splines (see `tabulated`) and its
     current weights: one call from positions to forces, without autograd and on memory that is kept from call
-    to call, anew when they have changed. Any other model, and with `radial="exact"` any, is evaluated as
-    `forces_and_stress` does.
+    to call, anew when they have changed. On a GPU the launches for a small system are recorded and replayed. Any other
+    model, and with `radial="exact"` any, is evaluated as `forces_and_stress` does.
 
-    Energies of the two ways differ by less than 1e-6 of the largest, forces by less than 1e-5: see `tabulated`, which
-    measures it. An engine serves one thread of Python at a time.
+    Splines are refined until the weights of edges agree (see `tabulated`), which keeps energies to 1e-6 and forces to
+    1e-5 of the largest. An engine serves one thread of Python at a time.
     """
 
     def __init__(self, model: EnergyModel, *, radial: str = "table") -> None:
@@ -34,6 +35,7 @@ class Engine:
             raise ValueError(f"radial must be exact or table, got {radial!r}")
         self.model, self.radial = model, radial
         self._compiled: _Compiled | None = None
+        self._replayed = Replayed(model)
         self._weights = [*model.parameters()] if isinstance(model, nn.Module) else []
         self._versions: list[int] = []
 
@@ -49,8 +51,10 @@ class Engine:
         made for one is kept for as long as the tensors `sender` and `receiver` are the same.
         """
         compiled = self._current() if graph.positions.device.type == "cpu" else None
+        if compiled is None and derivatives:
+            return self._replayed(graph, stress=stress)
         if compiled is None:
-            return _by_autograd(self.model, graph, derivatives, stress)
+            return energies_only(self.model, graph)
         return compiled(graph, derivatives, stress)
 
     def _current(self) -> "_Compiled | None":

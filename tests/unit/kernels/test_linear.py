@@ -16,11 +16,13 @@ MAP = LinearMap(33, 55, PARTS)
 NUM_WEIGHTS = 162
 
 
-@pytest.fixture(autouse=True, params=["plain torch", "compiled"])
+@pytest.fixture(autouse=True, params=["plain torch", "a matrix for each row", "compiled"])
 def way(request, monkeypatch):
-    """Every test by both ways of computing; without compiled code both are plain torch."""
-    if request.param == "plain torch":
+    """Every test by all ways of computing; without compiled code the last is plain torch."""
+    if request.param != "compiled":
         monkeypatch.setattr("subduce.kernels._library.library", lambda: None)
+    if request.param == "a matrix for each row":  # as on GPUs
+        monkeypatch.setattr("subduce.kernels._linear._HOSTS", ())
 
 
 def formula(x, w, species):
