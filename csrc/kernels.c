@@ -50,6 +50,8 @@ typedef struct {
     int64_t intervals, functions;
     int32_t order;       /* of the derivative */
     void *values, *dots; /* one or the other; `dots` are products with `a` */
+    void *sums;          /* or this: for each coefficient, the sum over lengths of what `a` multiplies it with */
+    int64_t lengths;
 } spline;
 
 /* An edge product. Without a table, `dy` and `dw` are set; `sum` and `dx` are added to. With one, w is its splines at
@@ -199,6 +201,7 @@ typedef struct {
     void (*slopes[2])(const problem *, int64_t, int64_t, void *);
     void (*values[2])(const spline *, int64_t, int64_t);
     void (*dots[2])(const spline *, int64_t, int64_t);
+    void (*sums[2])(const spline *, int64_t, int64_t);
     void (*linear[2])(const linear *, int64_t, int64_t);
     void (*outer[2])(const linear *, int64_t, int64_t);
     void (*gate[2])(const gate *, int64_t, int64_t);
@@ -212,7 +215,7 @@ typedef struct {
 
 #define PAIR(f, isa) {f##_float_##isa, f##_double_##isa}
 #define VARIANT(isa)                                                                                               \
-    {#isa,           PAIR(sum, isa),   PAIR(slopes, isa),   PAIR(spline_values, isa), PAIR(spline_dots, isa),      \
+    {#isa,           PAIR(sum, isa),   PAIR(slopes, isa),   PAIR(spline_values, isa), PAIR(spline_dots, isa), PAIR(spline_sums, isa),      \
      PAIR(linear, isa), PAIR(outer, isa), PAIR(gate, isa), PAIR(embed, isa), PAIR(energies, isa), PAIR(harmonics, isa), PAIR(edges, isa), PAIR(pulls, isa), \
      PAIR(forces, isa)}
 
@@ -258,10 +261,11 @@ int subduce_edge_product(const problem *p, int is_double, int sum, int64_t begin
     return 0;
 }
 
-/* One share of the work on splines: the edges from `begin` to `end`, their values or their products with `a`. */
+/* One share of the work on splines: the lengths from `begin` to `end`, their values or their products with `a`; or, for
+   the sums, the functions from `begin` to `end`. */
 void subduce_spline(const spline *s, int is_double, int64_t begin, int64_t end) {
     const variant *v = best();
-    (s->values ? v->values : v->dots)[is_double](s, begin, end);
+    (s->sums ? v->sums : s->values ? v->values : v->dots)[is_double](s, begin, end);
 }
 
 /* One share of a linear map: its rows from `begin` to `end`, or, where `outer`, the derivatives by its matrices, block

@@ -56,3 +56,18 @@ static TARGET void NAME(spline_dots)(const spline *s, int64_t begin, int64_t end
         ((REAL *)s->dots)[e] =
             NAME(spline_dot)(s, ((const REAL *)s->r)[e], s->order, (const REAL *)s->a + e * s->functions);
 }
+
+static TARGET void NAME(spline_sums)(const spline *s, int64_t begin, int64_t end) {
+    const int64_t n = s->functions;
+    for (int64_t e = 0; e < s->lengths; e++) {
+        REAL f[4];
+        const REAL *first = NAME(rows_at)(s, ((const REAL *)s->r)[e], s->order, f);
+        if (!first) continue;
+        const REAL *restrict a = (const REAL *)s->a + e * n;
+        REAL *restrict to = (REAL *)s->sums + (first - (const REAL *)s->coefficients);
+        for (int64_t j = begin; j < end; j++) to[j] += f[0] * a[j];
+        for (int64_t j = begin; j < end; j++) to[n + j] += f[1] * a[j];
+        for (int64_t j = begin; j < end; j++) to[2 * n + j] += f[2] * a[j];
+        for (int64_t j = begin; j < end; j++) to[3 * n + j] += f[3] * a[j];
+    }
+}

@@ -283,3 +283,31 @@ def test_lengths_shared_by_an_edge_and_its_reverse_change_nothing(name, monkeypa
         assert (one is None) == (other is None)
         if one is not None:
             torch.testing.assert_close(one, other, rtol=1e-9, atol=1e-10 * max(1.0, other.abs().max().item()))
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_training_through_knots_is_training_on_the_networks(name):
+    """Energies, forces and the gradient of a loss on forces, to the accuracy of the splines."""
+    model, random = MODELS[name], np.random.default_rng(5)
+    atoms = graph([1, 6, 8, 6, 1], random.uniform(0, 4, (5, 3)), 4.5 * np.eye(3), [True, True, False])
+
+    def gradient():
+        found = forces_and_stress(model, atoms, create_graph=True)
+        loss = found.forces.square().sum() + found.energy.square().sum()
+        weights = [weight for weight in model.parameters() if weight.requires_grad]
+        return found.energies, found.forces, *torch.autograd.grad(loss, weights, allow_unused=True)
+
+    exact = gradient()
+    try:
+        model.knots = 2000
+        splines = gradient()
+        model.eval()
+        assert all(torch.equal(one, other) for one, other in zip(exact[:2], gradient()[:2], strict=True))
+    finally:
+        model.knots = None
+        model.train()
+    assert not torch.equal(exact[1], splines[1])
+    for one, other in zip(splines, exact, strict=True):
+        assert (one is None) == (other is None)
+        if one is not None:
+            torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-6 * max(1.0, other.abs().max().item()))

@@ -16,4 +16,5 @@ from ._program import GateBlock as GateBlock
 from ._program import Program as Program
 from ._program import Rows as Rows
 from ._table import SplineTable as SplineTable
+from ._table import local_coefficients as local_coefficients
 from ._table import spline_coefficients as spline_coefficients

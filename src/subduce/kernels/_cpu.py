@@ -91,6 +91,19 @@ def computes(plan: ProductPlan, x: Tensor) -> bool:
     return fits(x) and plan.highest_degree <= L_MAX
 
 
+def spline_sums(a: Tensor, r: Tensor, spacing: float, order: int, rows: int) -> Tensor | None:
+    """Sums of what coefficients are multiplied with (see `_table`); None where C does not compute this."""
+    if library() is None or not fits(r) or order > 3:
+        return None
+    a, r, sums = a.contiguous(), r.contiguous(), a.new_zeros(rows, a.shape[1])
+    problem = Spline(r.data_ptr(), sums.data_ptr(), a.data_ptr(), spacing, rows - 3, a.shape[1], order)
+    problem.sums, problem.lengths = sums.data_ptr(), len(r)
+    threads = torch.get_num_threads() if a.numel() > _FEW else 1
+    cuts = [a.shape[1] * part // threads for part in range(threads + 1)]
+    share("subduce_spline", problem, (r.dtype == torch.float64,), cuts)
+    return sums
+
+
 def spline(r: Tensor, coefficients: Tensor, spacing: float, order: int, a: Tensor | None = None) -> Tensor | None:
     """Values of splines, or their products with `a` (see `_table`); None where C does not compute this."""
     if library() is None or not fits(r) or order > 3:

@@ -36,7 +36,8 @@ Spline = _structure(
     double="spacing",
     int64="intervals functions",
     int32="order",
-    pointer_="values dots",
+    pointer_="values dots sums",
+    int64_="lengths",
 )
 Block = _structure("Block", int32="start_in start_out components channels_in channels_out add", int64="weights width")
 Linear = _structure(

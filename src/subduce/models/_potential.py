@@ -12,7 +12,7 @@ from ..axes import AtomEnergies, AtomIndex
 from ..config import Config, InputError
 from ..data import Graph
 from ..kernels import harmonics
-from ..nn import MLP, Convolution, EquivariantNorm, Gate, Lengths, Linear, RadialBasis, reachable
+from ..nn import MLP, Convolution, EquivariantNorm, Gate, Lengths, Linear, OnKnots, RadialBasis, reachable
 from ..o3 import Irrep, Irreps
 from ._repulsion import ZBL
 
@@ -185,7 +185,7 @@ class Layer(nn.Module):
         x: Float[Tensor, "atoms dim_in"],
         species: Int[Tensor, " atoms"],
         harmonics: Float[Tensor, "edges dim_edge"],
-        radial: Float[Tensor, "lengths functions"],
+        radial: Float[Tensor, "lengths functions"] | OnKnots,
         sender: AtomIndex,
         receiver: AtomIndex,
         envelope: Float[Tensor, " lengths"] | None,
@@ -221,6 +221,7 @@ class Potential(nn.Module):
             raise ValueError("the config lacks type_names or avg_num_neighbors; training takes them from the data")
         self.config, self.backend = config, backend
         self.cutoff = config.r_max
+        self.knots: int | None = None  # in training, intervals of splines in place of the networks at each length
         self.elements = tuple(atomic_numbers[name] for name in config.type_names)
         self._register_species(config)
         dtype, num_species = DTYPES[config.model_dtype], len(self.elements)
@@ -288,10 +289,13 @@ class Potential(nn.Module):
         edges = harmonics(self._harmonics, vectors.to(self.dtype))
         kept, row = _distinct_lengths(graph)
         lengths = lengths if kept is None else lengths[kept]
-        radial = self.radial(lengths)
+        if self.knots is not None and self.training and isinstance(self.radial, RadialBasis):
+            radial = OnKnots(self.radial, lengths, self.knots, enveloped=self.config.radial_bias)
+        else:
+            radial = self.radial(lengths)
         # With biases the network does not vanish at the cutoff by itself; a table has the cutoff in it.
         envelope = None
-        if self.config.radial_bias and isinstance(self.radial, RadialBasis):
+        if self.config.radial_bias and isinstance(self.radial, RadialBasis) and not isinstance(radial, OnKnots):
             envelope = self.radial.envelope(lengths)
         x = self.embedding[species]
         for layer in self.layers:

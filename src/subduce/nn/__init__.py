@@ -11,6 +11,7 @@ from ._radial import BernsteinBasis as BernsteinBasis
 from ._radial import BesselBasis as BesselBasis
 from ._radial import GaussianBasis as GaussianBasis
 from ._radial import Lengths as Lengths
+from ._radial import OnKnots as OnKnots
 from ._radial import RadialBasis as RadialBasis
 from ._radial import Tabulated as Tabulated
 from ._radial import polynomial_cutoff as polynomial_cutoff

@@ -10,7 +10,7 @@ from ..axes import AtomIndex
 from ..kernels import bind, channelwise_plan
 from ..o3 import Irreps
 from ._linear import Linear
-from ._radial import MLP, Tabulated
+from ._radial import MLP, OnKnots, Tabulated
 
 
 class Convolution(nn.Module):
@@ -58,7 +58,7 @@ class Convolution(nn.Module):
         self,
         x: Float[Tensor, "nodes dim_in"],
         harmonics: Float[Tensor, "edges dim_edge"],
-        radial: Float[Tensor, "lengths radial"],
+        radial: Float[Tensor, "lengths radial"] | OnKnots,
         sender: AtomIndex,
         receiver: AtomIndex,
         envelope: Float[Tensor, " lengths"] | None = None,
@@ -69,7 +69,7 @@ class Convolution(nn.Module):
         `envelope` multiplies the weights where the radial network has biases. Where edges share their lengths, it and
         `radial` have a row for each length, and `row` tells those of the edges.
         """
-        weights = self.radial(radial)
+        weights = radial(self.radial) if isinstance(radial, OnKnots) else self.radial(radial)
         if envelope is not None:
             weights = weights * envelope[:, None]
         x = self.before(x) * (1 / math.sqrt(self.avg_num_neighbors))

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from ..kernels import SplineTable
+from ..kernels import SplineTable, local_coefficients
 from ._activation import FUNCTIONS, Activation
 
 BasisKind = Literal["bessel", "gaussian", "bernstein"]
@@ -189,6 +189,28 @@ class MLP(nn.Module):
             if len(self.biases):
                 x = x + self.biases[i]
         return x
+
+
+class OnKnots:
+    """Weights of edges through knots: a radial network is evaluated at these, and splines of them at the lengths.
+
+    For training on many edges: the network sees `intervals` lengths, however many edges there are.
+    """
+
+    def __init__(
+        self, basis: RadialBasis, lengths: Float[Tensor, " edges"], intervals: int, *, enveloped: bool
+    ) -> None:
+        self._lengths, self._spacing = lengths, basis.r_max / intervals
+        knots = self._spacing * torch.arange(-2, intervals + 3, dtype=lengths.dtype, device=lengths.device).abs()
+        self._values = basis(knots)
+        self._envelope = basis.envelope(knots)[:, None] if enveloped else None
+
+    def __call__(self, network: nn.Module) -> Float[Tensor, "edges functions"]:
+        """The network's values at every length."""
+        values = network(self._values)
+        if self._envelope is not None:
+            values = values * self._envelope
+        return SplineTable(local_coefficients(values), self._spacing)(self._lengths)
 
 
 class Lengths(nn.Module):

@@ -41,6 +41,11 @@ class TrainConfig(Config):
     min_learning_rate: float = Field(1e-6, ge=0, description="training ends when a plateau's rate falls below")
     early_stop_patience: int | None = Field(None, ge=1, description="epochs without progress before training ends")
 
+    radial_knots: int | None = Field(
+        None,
+        ge=64,
+        description="train through splines of the radial networks with so many intervals (256): faster, equal to 1e-5",
+    )
     workers: int = Field(0, ge=0, description="processes that prepare batches")
     tf32: bool = Field(False, description="let GPUs round the factors of float32 products to 10 bits")
     tensorboard: bool = Field(False, description="also write curves for TensorBoard (the extra subduce[tensorboard])")

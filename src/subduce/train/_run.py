@@ -78,6 +78,7 @@ def train(
             _write_config(folder, config, resume)
         group.wait()
         model = Potential(config.model).to(device)
+        model.knots = config.train.radial_knots
         provenance = {"data": inputs, "statistics": asdict(facts), "settings": config.model_dump(mode="json")}
         result = fit(
             model,

@@ -7,7 +7,7 @@ import pytest
 import scipy.interpolate
 import torch
 
-from subduce.kernels import SplineTable, spline_coefficients
+from subduce.kernels import SplineTable, local_coefficients, spline_coefficients
 
 R_MAX = 5.0
 
@@ -50,6 +50,24 @@ def test_derivatives_are_those_of_the_spline_to_second_order():
     assert torch.autograd.gradgradcheck(table(), (r,))
 
 
+def test_derivatives_by_the_coefficients_to_second_order():
+    generator = torch.Generator().manual_seed(2)
+    r = (torch.rand(6, dtype=torch.float64, generator=generator) * 6).requires_grad_()  # some beyond the last knot
+    coefficients = torch.randn(13, 3, dtype=torch.float64, generator=generator).requires_grad_()
+    for order in range(2):
+        assert torch.autograd.gradcheck(lambda r, c, k=order: SplineTable(c, 0.5)(r, k), (r, coefficients))
+        assert torch.autograd.gradgradcheck(lambda r, c, k=order: SplineTable(c, 0.5)(r, k), (r, coefficients))
+
+
+def test_local_coefficients_are_as_good_to_fourth_order():
+    r, errors = torch.linspace(0, R_MAX - 0.2, 3001, dtype=torch.float64), []
+    for intervals in (64, 128):
+        knots = R_MAX / intervals * torch.arange(-2, intervals + 3, dtype=torch.float64)
+        near = SplineTable(local_coefficients(functions(knots)), R_MAX / intervals)
+        errors.append((near(r) - functions(r)).abs().max().item())
+    assert math.log2(errors[0] / errors[1]) == pytest.approx(4, abs=0.4)
+
+
 def test_value_slope_and_curvature_have_no_jump_at_a_knot():
     knot, step = 17 * R_MAX / 64, 1e-9
     r = torch.tensor([knot - step, knot + step], dtype=torch.float64)
@@ -84,8 +102,9 @@ def test_threads_change_nothing(dtype, functions):
         for threads in (1, 3):
             torch.set_num_threads(threads)
             argument = r.clone().requires_grad_()
-            values = SplineTable(coefficients, 0.25)(argument)
-            found.append((values.detach(), *torch.autograd.grad((values * a).sum(), argument)))
+            knots = coefficients.clone().requires_grad_()
+            values = SplineTable(knots, 0.25)(argument)
+            found.append((values.detach(), *torch.autograd.grad((values * a).sum(), (argument, knots))))
     finally:
         torch.set_num_threads(before)
     for one, other in zip(*found, strict=True):
