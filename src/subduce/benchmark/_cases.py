@@ -227,6 +227,12 @@ def _models() -> list[Case]:
         Case("water, 192 atoms", _model(water()), [*nequip(Target(25, 40), Target(18, 30)), *mace, *others], 80.0),
         Case("silicon, 1,000 atoms", _model(silicon((5, 5, 5))), nequip(Target(30, 50), Target(15, 25)), 80.0),
         Case("training step, 8 × 21 atoms", _model(*eight, kind="training"), step, 30.0),
+        Case(
+            "training step, 8 × 21 atoms, through 256 knots",
+            _model(*eight, kind="training") | {"knots": 256},
+            [Rival("nequip", "eager", note="our radial networks as splines")],
+            20.0,
+        ),
     ]
 
 

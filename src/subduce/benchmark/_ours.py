@@ -150,6 +150,7 @@ def _md(task: Task) -> Prepared:
 
 def _training(task: Task) -> Prepared:
     potential = _potential(task).train()
+    potential.knots = task.get("knots")
     optimizer = torch.optim.Adam(potential.parameters(), lr=0.0, amsgrad=True)  # so that all stay at the same weights
     data = _graph(_structures(task), potential)
 
