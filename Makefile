@@ -4,13 +4,34 @@ PYTHON ?= python3
 BIN := .venv/bin
 THREADS := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1
 
-.PHONY: demo test check docs examples bench bench-peers clean
+# The C code with gcc's checks of memory and of undefined behaviour.
+CHECKED := build/checked/_cpu_kernels.so
+CHECKS := -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined,float-cast-overflow -fno-sanitize-recover=all
+CHECKED_TESTS := tests/laws/test_engine.py $(foreach name,cpu library linear harmonics table,tests/unit/kernels/test_$(name).py)
+INSTRUCTIONS = from subduce.kernels import _library as c; print(*c.iter_instructions(c.library()))
+
+.PHONY: demo test sanitize check docs examples bench bench-peers clean
 
 demo: .venv/.demo
 	$(BIN)/subduce demo --output demo --overwrite
 
 test: .venv/.test
 	$(THREADS) $(BIN)/python -m pytest -n 2 --dist worksteal
+
+# For every set of instructions that this CPU has, and what threads share with two threads.
+sanitize: .venv/.test $(CHECKED)
+	set -e; export LD_PRELOAD="$$(gcc -print-file-name=libasan.so) $$(gcc -print-file-name=libstdc++.so)"; \
+	export ASAN_OPTIONS=detect_leaks=0 SUBDUCE_KERNELS=$(CURDIR)/$(CHECKED) $(THREADS); \
+	for name in $$($(BIN)/python -c '$(INSTRUCTIONS)'); do \
+		echo "$$name"; SUBDUCE_INSTRUCTIONS=$$name $(BIN)/python -m pytest -n 0 -x $(CHECKED_TESTS); \
+	done; \
+	echo "two threads"; OMP_NUM_THREADS=2 $(BIN)/python -m pytest -n 0 -x $(CHECKED_TESTS) tests/contracts/test_kernels.py \
+		-k 'not [reference and not compiled'
+
+$(CHECKED): $(wildcard csrc/*)
+	@mkdir -p $(@D)
+	gcc -Wall -Wextra -Werror $(CHECKS) -DSUBDUCE_COMPILE_SOON -shared -fPIC -fno-math-errno -fno-trapping-math \
+		-o $@ csrc/kernels.c
 
 # Everything that must hold before a change lands, apart from the tests.
 check: .venv/.test

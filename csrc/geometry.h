@@ -15,7 +15,7 @@ INLINE void NAME(climb)(int wide, const term *terms, int64_t num_terms, int64_t 
 
 /* The reverse: from derivatives by the harmonics, which it overwrites, those by the unit vectors. */
 INLINE void NAME(descend)(int wide, const term *terms, int64_t num_terms, const vec *u, const vec *y, vec *dy, vec *du) {
-    for (const term *t = terms + num_terms - 1; t >= terms; t--) {
+    for (const term *t = terms + num_terms; t-- > terms;) {
         const REAL factor = (REAL)t->factor;
         WIDE(b) {
             const vec by = factor * dy[t->to * wide + b];
@@ -59,7 +59,7 @@ INLINE void NAME(change)(int wide, const harmonics *p, const vec *u, const vec *
         const int from = t->from * wide + b, to = t->to * wide + b, axis = t->axis * wide + b;
         y_turn[to] += (REAL)t->factor * (y_turn[from] * u[axis] + y[from] * turn[axis]);
     }
-    for (const term *t = p->terms + p->num_terms - 1; t >= p->terms; t--) WIDE(b) {
+    for (const term *t = p->terms + p->num_terms; t-- > p->terms;) WIDE(b) {
         const int from = t->from * wide + b, to = t->to * wide + b, axis = t->axis * wide + b;
         const vec by = (REAL)t->factor * g[to], by_turn = (REAL)t->factor * g_turn[to];
         g[from] += by * u[axis];

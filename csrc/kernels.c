@@ -227,17 +227,43 @@ static const variant VARIANTS[] = {
 #endif
 };
 
-static const variant *best(void) {
+enum { NUM_VARIANTS = sizeof(VARIANTS) / sizeof(VARIANTS[0]) };
+
+/* How many of the variants this CPU has the instructions for: each needs those before it. */
+static int num_supported(void) {
 #ifdef __x86_64__
     __builtin_cpu_init();
-    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq"))
-        return &VARIANTS[2];
-    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return &VARIANTS[1];
+    if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma")) return 1;
+    if (!__builtin_cpu_supports("avx512f") || !__builtin_cpu_supports("avx512vl") || !__builtin_cpu_supports("avx512dq"))
+        return 2;
 #endif
-    return &VARIANTS[0];
+    return NUM_VARIANTS;
+}
+
+/* What was asked for, or NULL. */
+static _Atomic(const variant *) wanted;
+
+static const variant *best(void) {
+    const variant *asked = atomic_load(&wanted);
+    return asked ? asked : &VARIANTS[num_supported() - 1];
 }
 
 const char *subduce_instructions(void) { return best()->name; }
+
+/* The instructions that this CPU has, from the plainest on; NULL after the last. */
+const char *subduce_supported(int which) {
+    return which >= 0 && which < num_supported() ? VARIANTS[which].name : NULL;
+}
+
+/* Have all further calls use these instructions, or, for NULL, the best. Returns whether this CPU has them. */
+int subduce_use(const char *name) {
+    const variant *found = NULL;
+    for (int i = 0; i < num_supported() && name; i++)
+        if (!strcmp(VARIANTS[i].name, name)) found = &VARIANTS[i];
+    if (name && !found) return 0;
+    atomic_store(&wanted, found);
+    return 1;
+}
 
 /* Bytes that an edge product needs to work in. */
 static size_t scratch_bytes(const problem *p) {

@@ -107,7 +107,8 @@ INLINE vec NAME(exponential)(vec x) {
     x = NAME(choose)(x > limit, limit, x);
     x = NAME(choose)(x < -limit, -limit, x);
     const vec shifted = x * (REAL)1.44269504088896340736 + NAME(choose)(x < zero, -half, half);
-    const NAME(integers) n = __builtin_convertvector(shifted, NAME(integers));
+    /* What is no number has no whole part: it stays in f, and so in the result. */
+    const NAME(integers) n = __builtin_convertvector(NAME(choose)(x == x, shifted, zero), NAME(integers));
     const vec whole = __builtin_convertvector(n, vec);
     const vec f = (x - whole * (sizeof(REAL) == 4 ? (REAL)0.693359375 : (REAL)0.693147180369123816490)) -
                   whole * (sizeof(REAL) == 4 ? (REAL)-2.12194440e-4 : (REAL)1.90821492927058770002e-10);

@@ -3,49 +3,53 @@
    Channels are independent and lie side by side, so a register holds LANES channels, and the widest loop body
    holds two registers. What is left of the channels, fewer than LANES, is done with a register partly used. */
 
-/* Rows that will be read or written when as many edges as are at hand have gone by, if they follow one another. */
+/* Rows that will be read or written when as many edges as are at hand have gone by, if they follow one another; an
+   address only, since it may lie beyond the last row. */
 #define SOON(from, ...)                                                                                            \
-    if (p->in_order) EACH(b) __builtin_prefetch((from) + AT_ONCE * p->w_width + b * LANES, ##__VA_ARGS__)
+    if (p->in_order) EACH(b)                                                                                       \
+        __builtin_prefetch((const void *)((uintptr_t)(from) + sizeof(REAL) * (AT_ONCE * p->w_width + b * LANES)), \
+                           ##__VA_ARGS__)
 
 /* Sums over edges that share a load: `count` of the numbers Σ_e w x[m] y[n], either of one m and several n,
    or, where `turned`, of one n and several m. The sums stay in registers for all edges, of which the first stands in row at[0] of w. */
 INLINE void NAME(strand)(int count, int registers, int channels, int tangent, int turned, const problem *p,
                          const path *q, int fixed, const int32_t *others, const REAL *all, const int64_t *at,
                          int64_t begin, int64_t end, ptrdiff_t c, vec *sums) {
-    const REAL *x = (const REAL *)p->x + q->x + c, *y = (const REAL *)p->y + q->y, *w = all + q->w + c;
-    const ptrdiff_t stride = q->channels, to_x2 = tangent ? (const REAL *)p->x2 - (const REAL *)p->x : 0,
-                    to_y2 = tangent ? (const REAL *)p->y2 - (const REAL *)p->y : 0,
-                    to_w2 = tangent ? (const REAL *)p->w2 - (const REAL *)p->w : 0;
+    const ptrdiff_t stride = q->channels;
     vec sum[LONGEST][2];
     for (int j = 0; j < count; j++) EACH(b) sum[j][b] = (vec){0};
     for (int64_t e = begin; e < end; e++) {
-        const REAL *xe = x + p->sender[e] * p->x_width, *ye = y + e * p->y_width, *we = w + at[e - begin] * p->w_width;
-        SOON(we);
-        if (tangent) SOON(we + to_w2);
+        const int64_t at_x = p->sender[e] * p->x_width + q->x + c, at_y = e * p->y_width + q->y,
+                      at_w = at[e - begin] * p->w_width + q->w + c;
+        const REAL *x = (const REAL *)p->x + at_x, *y = (const REAL *)p->y + at_y, *w = all + at_w;
+        const REAL *x2 = tangent ? (const REAL *)p->x2 + at_x : NULL, *y2 = tangent ? (const REAL *)p->y2 + at_y : NULL,
+                   *w2 = tangent ? (const REAL *)p->w2 + at_w : NULL;
+        SOON(w);
+        if (tangent) SOON(w2);
         vec z[2], z2[2]; /* z meets the other slot, z2 the tangent of the other slot */
         if (turned) {
             EACH(b) {
-                const vec w_e = NAME(load)(we + b * LANES, channels);
-                z[b] = z2[b] = w_e * ye[fixed];
-                if (tangent) z[b] = w_e * ye[to_y2 + fixed] + NAME(load)(we + to_w2 + b * LANES, channels) * ye[fixed];
+                const vec w_e = NAME(load)(w + b * LANES, channels);
+                z[b] = z2[b] = w_e * y[fixed];
+                if (tangent) z[b] = w_e * y2[fixed] + NAME(load)(w2 + b * LANES, channels) * y[fixed];
             }
             for (int j = 0; j < count; j++) EACH(b) {
-                const REAL *x_m = xe + others[j] * stride + b * LANES;
-                sum[j][b] += z[b] * NAME(load)(x_m, channels);
-                if (tangent) sum[j][b] += z2[b] * NAME(load)(x_m + to_x2, channels);
+                const ptrdiff_t m = others[j] * stride + b * LANES;
+                sum[j][b] += z[b] * NAME(load)(x + m, channels);
+                if (tangent) sum[j][b] += z2[b] * NAME(load)(x2 + m, channels);
             }
         } else {
             EACH(b) {
-                const REAL *x_m = xe + fixed * stride + b * LANES;
-                const vec w_e = NAME(load)(we + b * LANES, channels), x_e = NAME(load)(x_m, channels);
+                const ptrdiff_t m = fixed * stride + b * LANES;
+                const vec w_e = NAME(load)(w + b * LANES, channels), x_e = NAME(load)(x + m, channels);
                 z[b] = z2[b] = w_e * x_e;
                 if (tangent)
-                    z[b] = w_e * NAME(load)(x_m + to_x2, channels) +
-                           NAME(load)(we + to_w2 + b * LANES, channels) * x_e;
+                    z[b] = w_e * NAME(load)(x2 + m, channels) +
+                           NAME(load)(w2 + b * LANES, channels) * x_e;
             }
             for (int j = 0; j < count; j++) EACH(b) {
-                sum[j][b] += z[b] * ye[others[j]];
-                if (tangent) sum[j][b] += z2[b] * ye[to_y2 + others[j]];
+                sum[j][b] += z[b] * y[others[j]];
+                if (tangent) sum[j][b] += z2[b] * y2[others[j]];
             }
         }
     }
@@ -98,17 +102,17 @@ INLINE void NAME(slopes_edges)(int dim_edge, int pattern, int registers, int cha
         if (at->dw) SOON((REAL *)at->dw + at_dw, 1);
         vec *dy_e = dy + i * p->y_width + q->y;
         const REAL *y2 = tangent ? (const REAL *)p->y2 + e * p->y_width + q->y : NULL;
-        const ptrdiff_t to_x2 = tangent ? (const REAL *)p->x2 - (const REAL *)p->x : 0;
+        const REAL *along = tangent ? (const REAL *)p->x2 + row : NULL;
         vec w_e[2], w2[2], dw[2] = {{0}, {0}}, dot[LONGEST];
         EACH(b) w_e[b] = NAME(load)(w + b * LANES, channels);
         if (tangent) EACH(b) w2[b] = NAME(load)((const REAL *)p->w2 + at_w + b * LANES, channels);
         for (int n = 0; n < dim_edge; n++) dot[n] = want_y ? dy_e[n] : (vec){0};
         const vec *seen_m = seen;
 #pragma GCC unroll 5
-        for (int m = 0; m < dim_in; m++, x += stride, seen_m += dim_edge * registers) {
+        for (int m = 0; m < dim_in; m++, seen_m += dim_edge * registers) {
             vec x_m[2], x2[2], z[2], dz[2] = {{0}, {0}}, dz2[2] = {{0}, {0}};
-            EACH(b) x_m[b] = NAME(load)(x + b * LANES, channels);
-            if (tangent) EACH(b) x2[b] = NAME(load)(x + to_x2 + b * LANES, channels);
+            EACH(b) x_m[b] = NAME(load)(x + m * stride + b * LANES, channels);
+            if (tangent) EACH(b) x2[b] = NAME(load)(along + m * stride + b * LANES, channels);
             EACH(b) z[b] = tangent ? w_e[b] * x2[b] + w2[b] * x_m[b] : w_e[b] * x_m[b];
             for (int n = 0; n < dim_edge; n++) EACH(b) {
                 if ((pattern == DIAGONAL && m != n) || (pattern == OFF_DIAGONAL && m == n)) continue;

@@ -5,7 +5,11 @@
 
 typedef REAL NAME(vec) __attribute__((vector_size(LANES * sizeof(REAL)), aligned(sizeof(REAL)), may_alias));
 #define vec NAME(vec)
+#ifdef SUBDUCE_COMPILE_SOON /* for sanitizers, whose checks in every copy take minutes to compile: one copy of each */
+#define INLINE static inline TARGET
+#else
 #define INLINE static inline __attribute__((always_inline)) TARGET
+#endif
 #define EACH(b) for (int b = 0; b < registers; b++)
 
 INLINE vec NAME(load)(const REAL *from, int channels) {

@@ -6,6 +6,7 @@ as `csrc/kernels.c` has them, field by field.
 
 import ctypes
 import os
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from itertools import pairwise
@@ -13,6 +14,8 @@ from pathlib import Path
 
 import torch
 from torch import Tensor
+
+from ..config import InputError
 
 
 def _structure(name: str, **fields: str) -> type[ctypes.Structure]:
@@ -66,22 +69,49 @@ Step = _structure("Step", int64="kind", pointer="task")
 
 @cache
 def library() -> ctypes.CDLL | None:
-    """The compiled code; None where the package was installed without a compiler."""
-    for file in sorted(Path(__file__).parent.glob("_cpu_kernels*.so")):
+    """The compiled code; None where the package was installed without a compiler.
+
+    Raises `InputError` where the environment asks for instructions or a library that there are not.
+    """
+    named = os.environ.get("SUBDUCE_KERNELS")
+    for file in [Path(named)] if named else sorted(Path(__file__).parent.glob("_cpu_kernels*.so")):
         try:
             code = ctypes.CDLL(str(file))
-        except OSError:  # of another machine
-            continue
-        flag, number, pointer = ctypes.c_int, ctypes.c_int64, ctypes.c_void_p
-        code.subduce_edge_product.argtypes = (ctypes.POINTER(Problem), flag, flag, number, number)
-        code.subduce_spline.argtypes = (ctypes.POINTER(Spline), flag, number, number)
-        code.subduce_linear.argtypes = (ctypes.POINTER(Linear), flag, flag, number, number)
-        code.subduce_run.argtypes = (pointer, number, flag, pointer, number, number, number, pointer)
-        code.subduce_harmonics.argtypes = (ctypes.POINTER(Harmonics), flag, number, number)
-        code.subduce_harmonics.restype = code.subduce_spline.restype = code.subduce_linear.restype = None
-        code.subduce_instructions.restype = ctypes.c_char_p
+        except OSError as problem:
+            if named:
+                raise InputError(f"SUBDUCE_KERNELS={named}: cannot be loaded ({problem})") from None
+            continue  # of another machine
+        _declare(code)
+        _choose(code, os.environ.get("SUBDUCE_INSTRUCTIONS"))
         return code
     return None
+
+
+def _declare(code: ctypes.CDLL) -> None:
+    flag, number, pointer = ctypes.c_int, ctypes.c_int64, ctypes.c_void_p
+    code.subduce_edge_product.argtypes = (ctypes.POINTER(Problem), flag, flag, number, number)
+    code.subduce_spline.argtypes = (ctypes.POINTER(Spline), flag, number, number)
+    code.subduce_linear.argtypes = (ctypes.POINTER(Linear), flag, flag, number, number)
+    code.subduce_run.argtypes = (pointer, number, flag, pointer, number, number, number, pointer)
+    code.subduce_harmonics.argtypes = (ctypes.POINTER(Harmonics), flag, number, number)
+    code.subduce_harmonics.restype = code.subduce_spline.restype = code.subduce_linear.restype = None
+    code.subduce_instructions.restype = code.subduce_supported.restype = ctypes.c_char_p
+    code.subduce_use.argtypes = (ctypes.c_char_p,)
+
+
+def _choose(code: ctypes.CDLL, name: str | None) -> None:
+    """Have C use the instructions of this name, or, without one, the best that this machine has."""
+    if not code.subduce_use(name.encode() if name else None):
+        there_are = ", ".join(iter_instructions(code))
+        raise InputError(f"SUBDUCE_INSTRUCTIONS={name}: not on this machine, which has {there_are}")
+
+
+def iter_instructions(code: ctypes.CDLL) -> Iterator[str]:
+    """Names of the instructions that the code was compiled for and this machine has, from the plainest on."""
+    which = 0
+    while (name := code.subduce_supported(which)) is not None:
+        yield name.decode()
+        which += 1
 
 
 def cpu_instructions() -> str | None:

@@ -147,6 +147,7 @@ def test_higher_degrees_are_left_to_the_reference():
 
 def test_without_compiled_code_there_is_the_reference(monkeypatch):
     monkeypatch.setattr("pathlib.Path.glob", lambda *_: [])
+    monkeypatch.delenv("SUBDUCE_KERNELS", raising=False)
     _cpu.library.cache_clear()
     try:
         assert kernels.cpu_instructions() is None
