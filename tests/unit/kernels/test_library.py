@@ -17,20 +17,25 @@ INSTRUCTIONS = ("plain", "avx2", "avx512")
 ROWS_BEYOND = 2**31 + 2**20  # numbers
 
 
+def code():
+    found = _library.library()
+    assert found is not None
+    return found
+
+
 @pytest.fixture
 def use():
     """Chooses instructions for a test; others are not on this machine."""
-    code = _library.library()
-    before = code.subduce_instructions()
+    before = code().subduce_instructions()
 
     def choose(name):
-        if name not in _library.iter_instructions(code):
+        if name not in _library.iter_instructions(code()):
             pytest.skip(f"this machine has no {name}")
-        assert code.subduce_use(name.encode())
+        assert code().subduce_use(name.encode())
         assert kernels.cpu_instructions() == name
 
     yield choose
-    code.subduce_use(before)
+    code().subduce_use(before)
 
 
 @pytest.fixture
@@ -113,7 +118,7 @@ def run_step(kind, task, dtype):
     step = _library.Step(kind, ctypes.addressof(task))
     meeting, failed = (ctypes.c_int64 * 2)(), (ctypes.c_int64 * 1)()
     double = dtype == torch.float64
-    assert _library.library().subduce_run(ctypes.byref(step), 1, double, meeting, 0, 1, 1, failed) == 0
+    assert code().subduce_run(ctypes.byref(step), 1, double, meeting, 0, 1, 1, failed) == 0
 
 
 class Sparse:
@@ -131,7 +136,7 @@ class Sparse:
 @needs_cpu
 @pytest.mark.parametrize("tangent", [False, True])
 def test_places_beyond_two_to_the_31_are_found(tmp_path, tangent):
-    """Rows at the end of tensors of which each has more than 2^31 numbers: every one that is read or written."""
+    """Rows at the end of features, weights and results of more than 2^31 numbers each: all that is read or written."""
     plan = kernels.channelwise_plan("35x0e+35x1o", "0e+1o", "0e+1o")
     sparse, edges, generator = Sparse(tmp_path), 7, torch.Generator().manual_seed(0)
     widths = {"g": plan.irreps_out.dim, "x": plan.irreps_in.dim, "y": plan.irreps_edge.dim, "w": plan.num_weights}
@@ -141,7 +146,8 @@ def test_places_beyond_two_to_the_31_are_found(tmp_path, tangent):
     small = {slot: torch.randn(used[slot], widths[slot], generator=generator) for slot in "gxyw"}
     along = {slot: torch.randn(used[slot], widths[slot], generator=generator) for slot in "xyw"} if tangent else None
     sender, receiver = torch.tensor([0, 2, 1, 1, 0, 2, 2]), torch.tensor([0, 0, 0, 1, 1, 1, 1])
-    expected = _cpu.partials(plan, "gxyw", *small.values(), sender, receiver, 2, along)
+    g, x, y, w = small.values()
+    expected = _cpu.partials(plan, "gxyw", g, x, y, w, sender, receiver, 2, along)
 
     def large(slot, values=None):
         made = sparse(rows[slot], widths[slot])
@@ -173,6 +179,19 @@ def test_places_beyond_two_to_the_31_are_found(tmp_path, tangent):
 
 
 @needs_cpu
+def test_linear_maps_of_more_than_two_to_the_31_numbers(tmp_path):
+    sparse, weights = Sparse(tmp_path), torch.randn(7, 9)
+    rows = ROWS_BEYOND // 7 + 1
+    x, out = sparse(rows, 7), sparse(rows, 9)
+    x[-3:] = torch.randn(3, 7)
+    block = _library.Block(0, 0, 1, 7, 9, 0, 0, 9)
+    pointers = (None, weights.data_ptr(), x.data_ptr(), out.data_ptr())
+    task = _library.Linear(ctypes.addressof(block), 1, 7, 9, weights.numel(), *pointers)
+    _library.share("subduce_linear", task, (False, False), [rows - 3, rows])
+    assert close(out[-3:], x[-3:] @ weights, torch.float32)
+
+
+@needs_cpu
 def test_features_of_more_than_two_to_the_31_numbers(tmp_path):
     plan = kernels.channelwise_plan("32x0e+32x1o", "0e+1o", "0e+1o")
     x = Sparse(tmp_path)(ROWS_BEYOND // plan.irreps_in.dim + 1, plan.irreps_in.dim)
@@ -186,7 +205,7 @@ def test_features_of_more_than_two_to_the_31_numbers(tmp_path):
 
 @needs_cpu
 def test_the_environment_chooses_instructions(fresh, monkeypatch):
-    for name in list(_library.iter_instructions(_library.library())):
+    for name in list(_library.iter_instructions(code())):
         monkeypatch.setenv("SUBDUCE_INSTRUCTIONS", name)
         _library.library.cache_clear()
         assert kernels.cpu_instructions() == name
@@ -204,7 +223,6 @@ def test_instructions_and_libraries_that_there_are_not(fresh, monkeypatch, tmp_p
 
 @needs_cpu
 def test_what_a_cpu_lacks_is_not_used():
-    code = _library.library()
-    assert next(_library.iter_instructions(code)) == "plain"  # what every machine has
-    assert not code.subduce_use(b"sse9")
-    assert kernels.cpu_instructions() in _library.iter_instructions(code)
+    assert next(_library.iter_instructions(code())) == "plain"  # what every machine has
+    assert not code().subduce_use(b"sse9")
+    assert kernels.cpu_instructions() in list(_library.iter_instructions(code()))
