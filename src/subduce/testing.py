@@ -13,7 +13,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from .data import Graph
 from .kernels import ProductPlan, bind, channelwise_plan
+from .models import Engine, Potential, forces_and_stress
 from .o3 import Irreps, clebsch_gordan, random_rotations
 
 TOLERANCE: Mapping[str, Mapping[torch.dtype, float]] = MappingProxyType(
@@ -121,7 +123,59 @@ def assert_smooth(
             )
 
 
-def check_backend(name: str = "auto", *, device: torch.device | str = "cpu") -> None:
+def check_backend(model: Potential, graph: Graph) -> dict[str, float]:
+    """A potential must give the same numbers here as the reference backend, on a graph of yours.
+
+    Compares energies, forces, stress and the gradient of a loss on forces (training) from the potential as it is, and,
+    on CPUs, energies, forces and stress from the engine that the calculators use, whose splines may differ by 1e-6 of
+    the energies and 1e-5 of the forces. Returns the largest difference of each, relative to the largest value (but for
+    energies and stress at least to 1 eV and 1 eV/Å³). Raises `AssertionError` where one is too large.
+    """
+    device, training = graph.positions.device, model.training
+    reference = Potential(model.config, backend="reference")
+    reference.load_state_dict(model.state_dict())
+    reference = reference.to(device=device, dtype=model.dtype).train(training)
+    for ours, theirs in zip(model.parameters(), reference.parameters(), strict=True):
+        theirs.requires_grad_(ours.requires_grad)
+    engine = Engine(model)
+    ways = {"autograd": forces_and_stress(model, graph)} | ({"engine": engine(graph)} if engine.is_compiled else {})
+    expected, slack = forces_and_stress(reference, graph), 5 if model.dtype == torch.float32 else 10
+    allowed = slack * TOLERANCE["equal"][model.dtype]
+    found: dict[str, float] = {}
+    for way, prediction in ways.items():
+        splines = {"energies": 1e-6, "forces": 1e-5, "stress": 1e-5} if way == "engine" else {}
+        for name in ("energies", "forces", "stress"):
+            ours, true = getattr(prediction, name), getattr(expected, name)
+            least = 1e-3 if name == "forces" else 1.0
+            found[f"{name} ({way})"] = _compared(ours, true, least, allowed + splines.get(name, 0.0), f"{name} ({way})")
+    ours, true = (_loss_gradient(one, graph) for one in (model, reference))
+    found["training gradient"] = _compared(ours, true, 1e-12, 20 * allowed, "training gradient")
+    return found
+
+
+def _compared(ours: Tensor, true: Tensor, least: float, allowed: float, name: str) -> float:
+    """The largest difference relative to the largest value; `AssertionError` where it is more than allowed."""
+    if not true.numel():
+        return 0.0
+    scale = max(true.nan_to_num().abs().max().item(), least)
+    error = torch.where(true.isnan(), 0.0, (ours - true).abs()).max().item() / scale
+    if not error <= allowed:
+        raise AssertionError(f"{name} differ from the reference's by {error:.3g} of the largest, allowed {allowed:.3g}")
+    return error
+
+
+def _loss_gradient(model: Potential, graph: Graph) -> Tensor:
+    weights = [weight for weight in model.parameters() if weight.requires_grad]
+    if not weights:
+        return graph.positions.new_zeros(0)
+    forces = forces_and_stress(model, graph, stress=False, create_graph=True).forces
+    if forces is None or not forces.requires_grad:
+        return graph.positions.new_zeros(0)
+    found = torch.autograd.grad(forces.square().sum(), weights, allow_unused=True)
+    return torch.cat([slope.flatten().double() for slope in found if slope is not None])
+
+
+def check_product(name: str = "auto", *, device: torch.device | str = "cpu") -> None:
     """A backend of the kernels must be right on this machine: value and two derivatives, to degree 4, odd graphs.
 
     In float64 and float32, compared with the formula evaluated edge by edge in float64. Takes a second.

@@ -26,6 +26,7 @@ _PACKAGES = (
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What the verb takes."""
     parser.add_argument("file", nargs="?", type=Path, metavar="FILE", help="a model, a data set, a record or a run")
+    parser.add_argument("--check", action="store_true", help="compute with every backend here and compare")
     add_output(parser, None, "folder to keep the record in")
 
 
@@ -37,8 +38,10 @@ def run(options: argparse.Namespace) -> Any:
     started, path = time.perf_counter(), options.file
     if path is not None and path.is_dir() and (path / "model.safetensors").exists():
         path = path / "model.safetensors"
+    if path is not None and options.check:
+        raise InputError("--check is about this machine; give it without a file")
     if path is None:
-        results = _machine()
+        results = _machine() | (_checked() if options.check else {})
     elif not path.exists():
         raise InputError(f"{path}: no such file; expected a model, a data set or a record")
     elif path.suffix == ".json":
@@ -79,6 +82,54 @@ def _machine() -> dict[str, Any]:
         "cpu_kernels": cpu_instructions() or "not built (no C compiler when installed)",
         "versions": versions,
     }
+
+
+def _checked() -> dict[str, Any]:
+    """Every backend beside the reference: its operators, and small potentials whole."""
+    import torch
+
+    from ..kernels import available
+    from ..testing import check_backend, check_product
+
+    found: dict[str, str] = {}
+
+    def note(what: str, call: Any) -> None:
+        try:
+            differences = call()
+        except AssertionError as error:
+            found[what] = f"WRONG: {error}"
+        else:
+            largest = max(differences.values()) if differences else None
+            found[what] = "fine" if largest is None else f"fine, differs by {largest:.1g}"
+
+    for backend in available():
+        device = "cuda" if backend == "triton" else "cpu"
+        note(f"products, {backend}", lambda backend=backend, device=device: check_product(backend, device=device))
+    for l_max in (0, 1, 2, 3):
+        for dtype in ("float32", "float64"):
+            potential, graph = _small(l_max, dtype)
+            for device in ["cpu", "cuda"] if torch.cuda.is_available() else ["cpu"]:
+                note(
+                    f"potential, l_max {l_max}, {dtype}, {device}",
+                    lambda device=device, p=potential, g=graph: check_backend(p.to(device), g.to(device)),
+                )
+    wrong = [what for what, verdict in found.items() if verdict.startswith("WRONG")]
+    return {"check": found} | ({"stopped": f"wrong numbers here: {'; '.join(wrong)}"} if wrong else {})
+
+
+def _small(l_max: int, dtype: str) -> tuple[Any, Any]:
+    from ase.build import bulk, molecule
+
+    from ..data import Batch, graph_from_structure, structure_from_atoms
+    from ..models import Potential, PotentialConfig
+
+    crystal = bulk("Si", "diamond", a=5.4, cubic=True)
+    crystal.rattle(0.1, seed=0)
+    structures = [molecule("CH3CH2OH"), crystal]
+    graph = Batch.collate([graph_from_structure(structure_from_atoms(atoms), 4.0) for atoms in structures]).graph
+    settings = {"type_names": ("H", "C", "O", "Si"), "r_max": 4.0, "num_layers": 3, "num_features": 20}
+    config = PotentialConfig(**settings, l_max=l_max, avg_num_neighbors=12.0, model_dtype=dtype)
+    return Potential(config), graph
 
 
 def _record(path: Path) -> dict[str, Any]:

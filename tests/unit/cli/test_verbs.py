@@ -64,6 +64,23 @@ def run(capsys):
     return call
 
 
+def test_info_check_compares_the_backends_of_this_machine(run, model, monkeypatch):
+    code, record, said = run("info", "--check")
+    assert code == 0
+    assert len(record["results"]["check"]) >= 9
+    assert all(verdict.startswith("fine") for verdict in record["results"]["check"].values())
+    assert "l_max 3, float64" in said
+
+    def wrong(*_, **__):
+        raise AssertionError("off by one")
+
+    monkeypatch.setattr("subduce.testing.check_product", wrong)
+    code, _, said = run("info", "--check")
+    assert code == 3
+    assert "WRONG: off by one" in said
+    assert run("info", model, "--check")[0] == 2
+
+
 def test_info_of_machine_model_data_and_record(run, model, water, tmp_path):
     code, record, _ = run("info")
     assert (code, record["kind"], record["results"]["what"]) == (0, "info", "machine")
