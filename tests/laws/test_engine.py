@@ -2,14 +2,16 @@
 
 import multiprocessing
 
+import numpy as np
 import pytest
 import torch
 from ase import Atoms
 from ase.build import bulk, molecule
 
 from subduce import kernels
-from subduce.data import Batch, SkinList, graph_from_structure, structure_from_atoms
+from subduce.data import Batch, SkinList, graph_from_structure, neighbor_list, structure_from_atoms
 from subduce.models import Engine, Potential, PotentialConfig, forces_and_stress, tabulated
+from subduce.testing import assert_conservative
 
 needs_cpu = pytest.mark.skipif("cpu" not in kernels.available(), reason="the package was installed without a compiler")
 pytestmark = needs_cpu
@@ -230,3 +232,60 @@ def test_positions_that_are_no_numbers_give_energies_that_are_none():
     positions = graph.positions.clone()
     positions[2, 1] = torch.nan
     assert engine(graph.replace(positions=positions)).energies[2].isnan()
+
+
+def random_system(seed: int):
+    """A batch of one to three random structures: periodic in some directions or in none, with cells of any size."""
+    random, graphs = np.random.default_rng(seed), []
+    for _ in range(1 + seed % 3):
+        count, pbc = int(random.integers(1, 9)), random.random(3) < 0.5
+        side = random.uniform(2.2, 6.0, 3)  # often smaller than the cutoff
+        cell = np.diag(side) + random.uniform(-0.4, 0.4, (3, 3))
+        atoms = Atoms(random.choice([1, 6, 8, 14], count), random.uniform(0, 1, (count, 3)) @ cell, cell=cell, pbc=pbc)
+        place = structure_from_atoms(atoms)
+        edges = neighbor_list(place.positions, place.cell, place.pbc, 3.5)
+        vectors = place.positions[edges[0]] - place.positions[edges[1]] + edges[2] @ place.cell
+        if (np.linalg.norm(vectors, axis=1) > 0.6).all():  # not on top of each other
+            graphs.append(graph_from_structure(place, 3.5))
+    return Batch.collate(graphs).graph if graphs else None
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_a_hundred_random_systems_are_the_references(dtype):
+    """Energies, forces and stress of the CPU backend and of the engine, beside the reference backend."""
+    tolerance, models, edges, systems = {"float64": 1e-11, "float32": 1e-5}[dtype], [], [], 0
+    for l_max in (1, 2):
+        config = PotentialConfig(**CONFIG | {"model_dtype": dtype, "l_max": l_max, "num_layers": 2})
+        mine, table = Potential(config, backend="cpu"), tabulated(Potential(config, backend="reference"))
+        models.append((mine, Potential(config, backend="reference"), Engine(mine), table))
+    seed = 0
+    while systems < 100:
+        graph, (mine, reference, engine, table) = random_system(seed), models[seed % 2]
+        seed += 1
+        if graph is None:
+            continue
+        assert_same(forces_and_stress(mine, graph), forces_and_stress(reference, graph), tolerance)
+        assert_same(engine(graph), forces_and_stress(table, graph), tolerance)
+        systems += 1
+        edges.append(graph.num_edges)
+    assert min(edges) == 0
+    assert max(edges) > 100
+
+
+def test_thirty_thousand_edges_are_the_references():
+    potential, graph = Potential(PotentialConfig(**CONFIG | {"num_layers": 2})), graph_of([crystal() * (6, 5, 5)], 5.0)
+    wide = Potential(PotentialConfig(**CONFIG | {"num_layers": 2, "r_max": 5.0}))
+    assert graph.num_edges > 30_000
+    reference = Potential(wide.config, backend="reference")
+    assert_same(forces_and_stress(wide, graph), forces_and_stress(reference, graph), 1e-11)
+    assert_same(Engine(wide)(graph), forces_and_stress(tabulated(reference), graph), 1e-11)
+    assert_same(Engine(potential)(graph), forces_and_stress(tabulated(potential), graph), 1e-11)  # a shorter cutoff
+
+
+def test_forces_are_the_slopes_of_the_engines_energy():
+    engine, graph = Engine(Potential(PotentialConfig(**CONFIG))), graph_of(SYSTEMS["molecule"]())
+
+    def energy(positions):
+        return engine(graph.replace(positions=positions), derivatives=False).energy.sum()
+
+    assert_conservative(energy, graph.positions, engine(graph).forces)
