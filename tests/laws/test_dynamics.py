@@ -85,6 +85,7 @@ def test_a_program_with_splines_keeps_the_energy_as_the_reference_does():
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:energies of single atoms:UserWarning")
 def test_the_drift_over_20_ps_is_that_of_the_reference(tmp_path):
     """The demo's molecule with the demo's potential: in float32, the program with its splines beside the networks."""
     assets = "src/subduce/data/assets"
