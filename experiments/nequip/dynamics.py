@@ -113,11 +113,12 @@ def compare(ours, theirs):
     """Overlaps of distributions, those of the reference's halves with each other, and shifts of its peaks."""
     found, wanted = peaks(ours["wavenumbers"], ours["spectrum"]), peaks(theirs["wavenumbers"], theirs["spectrum"])
     shifts = [float(np.abs(found - peak).min()) for peak in wanted] if len(found) else []
-    spacing = ours["wavenumbers"][1] - ours["wavenumbers"][0]
+    spacing = theirs["wavenumbers"][1] - theirs["wavenumbers"][0]
+    spectrum_there = np.interp(theirs["wavenumbers"], ours["wavenumbers"], ours["spectrum"])  # a short run is coarser
     return {
         "overlaps": {kind: overlap(ours["histograms"][kind], p) for kind, p in theirs["histograms"].items()},
         "overlaps_of_halves": {kind: overlap(*halves) for kind, halves in theirs["halves"].items()},
-        "spectrum_overlap": overlap(ours["spectrum"] * spacing, theirs["spectrum"] * spacing),
+        "spectrum_overlap": overlap(spectrum_there * spacing, np.asarray(theirs["spectrum"]) * spacing),
         "peaks": wanted.tolist(),
         "mean_shift": float(np.mean(shifts)) if shifts else None,
         "largest_shift": max(shifts, default=None),

@@ -63,7 +63,7 @@ def bench(
         "cases": cases and list(cases),
         "dtype": "float32",
         "backends": list(available()),
-        "peers": {name: str(installed[name].python) if name in installed else None for name in PACKAGES},
+        "peers": {name: name in installed for name in PACKAGES},
         "machine": machine(),
         "commit": commit(Path(__file__).parent),
     }
