@@ -71,6 +71,7 @@ def curves(found):
         axes.set_yscale("log")
         axes.set_xticks(numbers, labels=[str(number) for number in numbers])
         low, high = axes.get_ylim()
+        axes.set_ylim(low := low / 2.2, high)  # room for the legend below the lines
         ticks = [value for value in (5, 10, 20, 30, 50, 70, 100, 150, 200, 300) if low < value < high]
         axes.set_yticks(ticks, labels=[str(value) for value in ticks])
         axes.minorticks_off()
