@@ -6,7 +6,7 @@ import torch
 
 from subduce import kernels
 from subduce.o3 import Irreps, clebsch_gordan
-from subduce.testing import assert_equivariant, check_backend
+from subduce.testing import assert_equivariant, check_product
 
 BACKENDS = [name for name in kernels.available() if name != "triton"] + [pytest.param("triton", marks=pytest.mark.gpu)]
 WHERE = {"device": "cpu"}
@@ -291,7 +291,7 @@ def test_edges_that_share_weights_are_as_edges_with_copies_of_them(backend, dtyp
 
 
 def test_the_check_for_users_passes(backend):
-    check_backend(backend, device=WHERE["device"])
+    check_product(backend, device=WHERE["device"])
 
 
 @pytest.mark.parametrize("wrong", ["value", "derivative", "empty"])
@@ -310,7 +310,7 @@ def test_the_check_for_users_finds_a_wrong_backend(monkeypatch, wrong):
 
         return product
 
-    monkeypatch.setattr("subduce.testing.bind", broken)
+    monkeypatch.setattr("subduce.testing._product.bind", broken)
     expected = {"value": "the product is off", "derivative": "the derivative by edge is off", "empty": "for 0 edges"}
     with pytest.raises(AssertionError, match=expected[wrong]):
-        check_backend("broken")
+        check_product("broken")
