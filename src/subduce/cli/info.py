@@ -4,6 +4,7 @@ import argparse
 import os
 import platform
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,8 @@ _PACKAGES = (
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What the verb takes."""
     parser.add_argument("file", nargs="?", type=Path, metavar="FILE", help="a model, a data set, a record or a run")
+    what = "compare what this machine computes with the reference; ends with 3 where something differs"
+    parser.add_argument("--check", action="store_true", help=what)
     add_output(parser, None, "folder to keep the record in")
 
 
@@ -35,6 +38,8 @@ def run(options: argparse.Namespace) -> Any:
     from ..records import Record, fingerprint
 
     started, path = time.perf_counter(), options.file
+    if options.check and path is not None:
+        raise InputError(f"--check is about this machine, not about a file; leave {path} out")
     if path is not None and path.is_dir() and (path / "model.safetensors").exists():
         path = path / "model.safetensors"
     if path is None:
@@ -48,9 +53,11 @@ def run(options: argparse.Namespace) -> Any:
     else:
         results = _data(path)
     inputs = {str(path): fingerprint(path)} if path is not None else {}
+    say(table(dict(_lines(results))))
+    if options.check:
+        results |= _checks()
     record = Record("info", inputs, {}, results, time.perf_counter() - started)
     keep_record(record, options.output)
-    say(table(dict(_lines(results))))
     return record
 
 
@@ -79,6 +86,68 @@ def _machine() -> dict[str, Any]:
         "cpu_kernels": cpu_instructions() or "not built (no C compiler when installed)",
         "versions": versions,
     }
+
+
+def _checks() -> dict[str, Any]:
+    """Each check with its largest difference from the reference, said as it is made."""
+    say("what this machine computes, beside the reference:")
+    found = []
+    for name, check in _cases():
+        try:
+            largest, message = check(), ""
+        except Exception as error:  # compiled code that fails in any way is what is looked for
+            largest, message = None, " ".join(f"{error}".split()) or type(error).__name__
+        fine = message or "fine"
+        say(table({name: fine if largest is None else f"{fine}, largest difference {largest:.1e}"}))
+        found.append({"what": name, "largest": largest, "fine": not message, "message": message})
+    wrong = sum(not one["fine"] for one in found)
+    return {"checks": found, "stopped": f"{wrong} of {len(found)} checks differ from the reference" if wrong else None}
+
+
+def _cases() -> Iterator[tuple[str, Callable[[], float | None]]]:
+    """The edge product of every backend, then small potentials, with their engines and a step of training."""
+    from ..kernels import available
+    from ..models import tabulated
+    from ..testing import check_backend, check_product
+
+    graph = _rocksalt()
+    for backend in available():
+        device = "cuda" if backend == "triton" else "cpu"
+        yield f"edge product, {backend}", lambda name=backend, device=device: check_product(name, device=device)
+    for l_max in (1, 2, 3):
+        for dtype in ("float32", "float64"):
+            potential = _potential(l_max, dtype)
+            yield f"potential, l_max {l_max}, {dtype}", lambda one=potential: check_backend(one, graph).largest
+    for dtype in ("float32", "float64"):
+        splines = tabulated(_potential(2, dtype))
+        yield f"potential with splines, {dtype}", lambda one=splines: check_backend(one, graph).largest
+
+
+def _potential(l_max: int, dtype: str) -> Any:
+    from ..models import Potential, PotentialConfig
+
+    scales = dict.fromkeys(("Na", "Cl"), 10.0)
+    config = PotentialConfig(
+        type_names=("Na", "Cl"),
+        r_max=4.5,
+        num_layers=2,
+        num_features=8,
+        l_max=l_max,
+        avg_num_neighbors=18.0,
+        per_type_energy_scales=scales,
+        model_dtype=dtype,
+    )
+    return Potential(config)
+
+
+def _rocksalt() -> Any:
+    from ase.build import bulk
+
+    from ..data import graph_from_structure, structure_from_atoms
+
+    atoms = bulk("NaCl", "rocksalt", a=5.64, cubic=True)
+    atoms.rattle(0.2, seed=0)
+    return graph_from_structure(structure_from_atoms(atoms), 4.5).graph
 
 
 def _record(path: Path) -> dict[str, Any]:
