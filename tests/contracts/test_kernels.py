@@ -310,7 +310,7 @@ def test_the_check_for_users_finds_a_wrong_backend(monkeypatch, wrong):
 
         return product
 
-    monkeypatch.setattr("subduce.testing.bind", broken)
+    monkeypatch.setattr("subduce.testing._product.bind", broken)
     expected = {"value": "the product is off", "derivative": "the derivative by edge is off", "empty": "for 0 edges"}
     with pytest.raises(AssertionError, match=expected[wrong]):
         check_product("broken")

@@ -2,6 +2,7 @@
 
 from ._harmonics import harmonics as harmonics
 from ._library import cpu_instructions as cpu_instructions
+from ._library import reference_only as reference_only
 from ._linear import LinearMap as LinearMap
 from ._linear import Part as Part
 from ._ops import EdgeProduct as EdgeProduct

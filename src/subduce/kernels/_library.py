@@ -8,6 +8,7 @@ import ctypes
 import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
@@ -120,9 +121,31 @@ def cpu_instructions() -> str | None:
     return code.subduce_instructions().decode() if code else None
 
 
+_set_aside = [0]  # for all threads, since torch may run a backward pass in another one
+
+
+@contextmanager
+def reference_only() -> Iterator[None]:
+    """Within, every operator of this package is computed by the reference, whatever backend it was bound to.
+
+    For comparisons, of a whole process: derivatives are to be taken within it too, and no other thread should compute.
+    """
+    _set_aside[0] += 1
+    try:
+        yield
+    finally:
+        _set_aside[0] -= 1
+
+
+def is_reference_only() -> bool:
+    """Whether this is within `reference_only`."""
+    return _set_aside[0] > 0
+
+
 def fits(x: Tensor) -> bool:
     """Whether there is compiled code for numbers like these."""
-    return x.device.type == "cpu" and x.dtype in (torch.float32, torch.float64) and library() is not None
+    known = x.device.type == "cpu" and x.dtype in (torch.float32, torch.float64)
+    return known and not is_reference_only() and library() is not None
 
 
 def share(name: str, problem: ctypes.Structure, flags: tuple[bool, ...], cuts: list[int]) -> None:

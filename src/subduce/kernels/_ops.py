@@ -38,7 +38,7 @@ from torch import Tensor
 
 from ..axes import AtomIndex
 from . import _cpu, _reference, _triton
-from ._library import library
+from ._library import is_reference_only, library
 from ._plan import ProductPlan
 
 SLOTS = "gxyw"
@@ -53,6 +53,8 @@ _BACKENDS["reference"] = _reference.partials
 
 def _chosen(backend: str, plan: ProductPlan, x: Tensor) -> str:
     """The backend of a call: `auto` is the one that is fused for the tensors' device, where there is one."""
+    if is_reference_only():
+        return "reference"
     if backend != "auto":
         return backend
     fused = "triton" if x.is_cuda else "cpu"

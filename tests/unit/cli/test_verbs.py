@@ -11,6 +11,7 @@ from ase import Atoms
 from ase.build import bulk, molecule
 from ase.calculators.singlepoint import SinglePointCalculator
 
+from subduce import kernels
 from subduce.cli import main
 from subduce.models import Potential, PotentialConfig, save
 
@@ -64,23 +65,6 @@ def run(capsys):
     return call
 
 
-def test_info_check_compares_the_backends_of_this_machine(run, model, monkeypatch):
-    code, record, said = run("info", "--check")
-    assert code == 0
-    assert len(record["results"]["check"]) >= 9
-    assert all(verdict.startswith("fine") for verdict in record["results"]["check"].values())
-    assert "l_max 3, float64" in said
-
-    def wrong(*_, **__):
-        raise AssertionError("off by one")
-
-    monkeypatch.setattr("subduce.testing.check_product", wrong)
-    code, _, said = run("info", "--check")
-    assert code == 3
-    assert "WRONG: off by one" in said
-    assert run("info", model, "--check")[0] == 2
-
-
 def test_info_of_machine_model_data_and_record(run, model, water, tmp_path):
     code, record, _ = run("info")
     assert (code, record["kind"], record["results"]["what"]) == (0, "info", "machine")
@@ -94,6 +78,35 @@ def test_info_of_machine_model_data_and_record(run, model, water, tmp_path):
     _, record, _ = run("info", water)
     assert record["results"]["labelled"] == {"energy": 6, "forces": 6, "stress": 0}
     assert record["results"]["atoms"] == {"H": 12, "O": 6}
+
+
+def test_info_compares_this_machine_with_the_reference(run, water):
+    code, record, said = run("info", "--check")
+    checks = record["results"]["checks"]
+    assert code == 0, said
+    assert all(check["fine"] for check in checks)
+    assert {f"potential, l_max {l_max}, float32" for l_max in (1, 2, 3)} <= {check["what"] for check in checks}
+    assert 0 < max(check["largest"] or 0 for check in checks) <= 1e-5
+    assert said.count("fine") == len(checks)
+    code, record, said = run("info", water, "--check")
+    assert (code, record) == (2, None)
+    assert "--check is about this machine" in said
+
+
+@pytest.mark.skipif("cpu" not in kernels.available(), reason="the package was installed without a compiler")
+def test_info_says_what_a_wrong_backend_computes(run, monkeypatch):
+    right = kernels._cpu.partials
+    monkeypatch.setitem(
+        kernels._ops._BACKENDS,
+        "cpu",
+        lambda *given, **more: {slot: 1.01 * values for slot, values in right(*given, **more).items()},
+    )
+    code, record, said = run("info", "--check")
+    wrong = {check["what"]: check["message"] for check in record["results"]["checks"] if not check["fine"]}
+    assert code == 3
+    assert "the product is off by" in wrong["edge product, cpu"]
+    assert "edge product, reference" not in wrong
+    assert f"stopped: {len(wrong)} of " in said
 
 
 def test_check_tells_its_findings(run, water, tmp_path):

@@ -1,16 +1,10 @@
 """The assertions pass what is right and catch what is wrong."""
 
-import dataclasses
-
 import pytest
 import torch
-from ase.build import bulk, molecule
 
-from subduce import testing
-from subduce.data import Batch, graph_from_structure, structure_from_atoms
-from subduce.models import Engine, Potential, PotentialConfig
 from subduce.o3 import Irreps
-from subduce.testing import TOLERANCE, assert_conservative, assert_equivariant, assert_smooth, check_backend
+from subduce.testing import TOLERANCE, assert_conservative, assert_equivariant, assert_smooth
 
 VECTORS, SCALARS = Irreps("2x1o"), Irreps("0e")
 
@@ -93,57 +87,3 @@ def test_steps_and_singular_points_are_not_smooth():
 def test_the_tolerances_cannot_be_changed():
     with pytest.raises(TypeError):
         TOLERANCE["equal"][torch.float64] = 1.0
-
-
-def a_potential(**settings):
-    config = {
-        "type_names": ("H", "O", "Si"),
-        "r_max": 3.5,
-        "num_layers": 2,
-        "num_features": 6,
-        "avg_num_neighbors": 8.0,
-    }
-    return Potential(PotentialConfig(**config | settings))
-
-
-def a_graph():
-    structures = [molecule("H2O"), bulk("Si", "diamond", a=5.4)]
-    return Batch.collate([graph_from_structure(structure_from_atoms(atoms), 3.5) for atoms in structures]).graph
-
-
-@pytest.mark.parametrize("settings", [{}, {"model_dtype": "float64", "l_max": 1}, {"norm": "rms"}])
-def test_a_potential_is_that_of_the_reference_backend(settings):
-    found = check_backend(a_potential(**settings), a_graph())
-    assert ("forces (engine)" in found) == (Engine(a_potential(**settings)).is_compiled)
-    assert max(found.values()) < 1e-4
-
-
-def test_a_wrong_engine_is_found(monkeypatch):
-    potential = a_potential(model_dtype="float64")
-    if not Engine(potential).is_compiled:
-        pytest.skip("the package was installed without a compiler")
-
-    class Wrong(Engine):
-        def __call__(self, graph, **wanted):
-            found = super().__call__(graph, **wanted)
-            return dataclasses.replace(found, forces=found.forces * 1.001)
-
-    monkeypatch.setattr(testing, "Engine", Wrong)
-    with pytest.raises(AssertionError, match=r"forces \(engine\) differ from the reference's by"):
-        check_backend(potential, a_graph())
-
-
-def test_wrong_weights_in_training_are_found(monkeypatch):
-    calls = []
-
-    def slopes(model, graph):
-        calls.append(model)
-        return torch.full((3,), float(len(calls)), dtype=torch.float64)
-
-    monkeypatch.setattr(testing, "_loss_gradient", slopes)
-    with pytest.raises(AssertionError, match="training gradient differ"):
-        check_backend(a_potential(), a_graph())
-
-
-def test_a_frozen_potential_has_no_gradient_to_compare():
-    assert check_backend(a_potential().requires_grad_(False), a_graph())["training gradient"] == 0.0
