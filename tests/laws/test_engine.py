@@ -221,17 +221,8 @@ def test_wrong_graphs_are_refused():
         engine(graph.replace(receiver=graph.receiver.flip(0)))
     with pytest.raises(IndexError, match="sender is out of range"):
         engine(graph.replace(sender=graph.sender + 5))
-    with pytest.raises(IndexError, match="species is out of range: it holds 4 to 4"):
-        engine(graph.replace(atomic_numbers=graph.atomic_numbers + 60))
     with pytest.raises(ValueError, match="exact or table"):
         Engine(engine.model, radial="spline")
-
-
-def test_positions_that_are_no_numbers_give_energies_that_are_none():
-    engine, graph = Engine(Potential(PotentialConfig(**CONFIG))), graph_of(SYSTEMS["molecule"]())
-    positions = graph.positions.clone()
-    positions[2, 1] = torch.nan
-    assert engine(graph.replace(positions=positions)).energies[2].isnan()
 
 
 def random_system(seed: int):

@@ -28,7 +28,11 @@ def neighbor_list(
     """
     positions = np.ascontiguousarray(positions, dtype=np.float64).reshape(-1, 3)
     if not np.isfinite(positions).all():
-        raise ValueError("positions are not finite, so they have no neighbours; look for atoms that flew apart")
+        atom = int(np.flatnonzero(~np.isfinite(positions).all(1))[0])
+        raise ValueError(
+            f"positions are not finite, so they have no neighbours: atom {atom} is at {positions[atom].tolist()}; "
+            "look for atoms that flew apart"
+        )
     if not (cutoff > 0 and np.isfinite(cutoff)):
         raise ValueError(f"the cutoff must be a positive length in Å, got {cutoff}")
     pbc = np.asarray(pbc, dtype=bool)

@@ -42,6 +42,7 @@ class LinearMap:
 
     def __init__(self, dim_in: int, dim_out: int, parts: Sequence[Part]) -> None:
         self.dim_in, self.dim_out, self.parts = dim_in, dim_out, tuple(parts)
+        self.num_weights = max((p.begin + (p.channels_in - 1) * p.width + p.channels_out for p in parts), default=0)
         self._key = f"{dim_in} {dim_out} " + " ".join(",".join(map(str, part)) for part in parts)
 
     def __call__(
@@ -52,8 +53,13 @@ class LinearMap:
     ) -> Float[Tensor, "rows dim_out"]:
         """The mapped rows; with `species`, each by its own row of the weights, else all by the first.
 
-        Differentiable by `x` and `weights` to any order.
+        Differentiable by `x` and `weights` to any order. Raises `ValueError` for rows of other widths.
         """
+        if x.shape[1] != self.dim_in or weights.shape[1] != self.num_weights:
+            raise ValueError(
+                f"rows of {x.shape[1]} numbers and {weights.shape[1]} weights for a map that takes {self.dim_in} and "
+                f"{self.num_weights}"
+            )
         return _partials(self._key, "g", None, x, weights, species)[0]
 
 

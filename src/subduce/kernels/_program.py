@@ -131,6 +131,8 @@ class Program:
     def linear(self, x: Rows, out: Rows, blocks: Sequence[Block]) -> None:
         """Linear maps from blocks of x to blocks of the result."""
         by_species = bool(blocks) and blocks[0].matrix.dim() == 3
+        for block in blocks:
+            _check_block(block, x, out, self._num_species if by_species else None)
         table, flat, size = (c.Block * len(blocks))(), [], 0
         for row, block in zip(table, blocks, strict=True):
             *_, channels_in, channels_out = block.matrix.shape
@@ -171,6 +173,10 @@ class Program:
 
     def energies(self, shifts: Tensor, scales: Tensor, output: Rows, slopes: Rows) -> None:
         """Energies of atoms from one number each, and the derivatives of their sum by it; then forces begin."""
+        if not len(shifts) == len(scales) == self._num_species:
+            raise ValueError(f"{len(shifts)} shifts and {len(scales)} scales for {self._num_species} species")
+        if output.width != 1 or slopes.width != 1:
+            raise ValueError(f"an energy is made of one number for each atom, got {output.width} and {slopes.width}")
         task = c.Energies(shifts=self._hold(shifts.double()), scales=self._hold(scales.double()))
         self._step("energies", task, {"output": output, "slopes": slopes, "energies": self._energies}, species=True)
         self._forward = len(self._steps)
@@ -232,6 +238,8 @@ class Program:
 
     def _product(self, kind: str, plan: ProductPlan, coefficients: Tensor, r_max: float, rows: dict[str, Rows]) -> None:
         table, intervals = tables(plan, self.dtype), coefficients.shape[0] - 3
+        if coefficients.shape[1] != plan.num_weights:
+            raise ValueError(f"{coefficients.shape[1]} splines for the {plan.num_weights} weights of {plan.key}")
         spline = c.Spline(
             coefficients=self._hold(coefficients.to(self.dtype)),
             spacing=r_max / intervals,
@@ -332,6 +340,18 @@ def _check(species: Tensor, num_species: int, sender: Tensor, receiver: Tensor) 
     check_rows("receiver", receiver, len(species))
     if sender.shape != receiver.shape or bool((receiver[1:] < receiver[:-1]).any()):
         raise ValueError("edges are sorted by receiver, with as many senders; got others")
+
+
+def _check_block(block: Block, x: Rows, out: Rows, num_species: int | None) -> None:
+    """C trusts what it is given."""
+    *species, channels_in, channels_out = block.matrix.shape
+    ends = (block.start_in + block.components * channels_in, block.start_out + block.components * channels_out)
+    if ends[0] > x.width or ends[1] > out.width or species != ([] if num_species is None else [num_species]):
+        raise ValueError(
+            f"a linear map of {tuple(block.matrix.shape)} for {block.components} components, from place "
+            f"{block.start_in} of {x.width} to place {block.start_out} of {out.width}, with {num_species or 'no'} "
+            "species, reaches beyond them; its weights belong to another model"
+        )
 
 
 def _by_sender(sender: Tensor, atoms: int) -> tuple[Tensor, Tensor]:

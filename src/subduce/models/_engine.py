@@ -13,7 +13,7 @@ from ..kernels import ACTIVATIONS, Block, GateBlock, Program, Rows, available
 from ..nn import Activation, Gate, Matrix, Tabulated
 from ._captured import Replayed
 from ._derivatives import energies_only, forces_and_stress, stress_of
-from ._interface import EnergyModel, Prediction
+from ._interface import EnergyModel, Prediction, check_elements, check_graph
 from ._potential import Layer, Potential
 from ._tabulated import tabulated
 
@@ -38,6 +38,7 @@ class Engine:
         self._replayed = Replayed(model)
         self._weights = [*model.parameters()] if isinstance(model, nn.Module) else []
         self._versions: list[int] = []
+        self._known: Tensor | None = None  # atomic numbers that were looked at
 
     @property
     def is_compiled(self) -> bool:
@@ -49,7 +50,14 @@ class Engine:
 
         Edges beyond the cutoff count for nothing, so a neighbour list with a skin may be passed on as it is; what was
         made for one is kept for as long as the tensors `sender` and `receiver` are the same.
+
+        Raises `InputError` for positions that are not finite and, on a CPU, for elements that the model does not know;
+        `TypeError`, `ValueError` or `IndexError` for tensors that make no graph.
         """
+        check_graph(graph)
+        if graph.positions.device.type == "cpu" and graph.atomic_numbers is not self._known:
+            check_elements(self.model, graph.atomic_numbers.unique().tolist(), source="graph")
+            self._known = graph.atomic_numbers
         compiled = self._current() if graph.positions.device.type == "cpu" else None
         if compiled is None and derivatives:
             return self._replayed(graph, stress=stress)
@@ -200,9 +208,13 @@ class _Compiler:
     def _readout(self, x: Rows, dx: Rows) -> tuple[Rows, Rows]:
         """The network on the scalars of the last layer, one number an atom at its end, and where its slope goes."""
         program, readout = self.program, self._potential.readout
-        start = self._potential.scalar_place.start
+        place = self._potential.scalar_place
+        start, channels = place.start, place.stop - place.start
         for i, weight in enumerate(readout.weights):
             channels_in, channels_out = weight.shape
+            if channels_in != channels:
+                raise ValueError(f"the readout takes {channels_in} numbers where there are {channels}")
+            channels = channels_out
             out, by_out = program.rows(channels_out), program.rows(channels_out)
             places = (slice(start, start + channels_in), slice(0, channels_out))
             one = _Map([(*places, 1, weight / math.sqrt(channels_in))], x, out, dx, by_out)
