@@ -216,6 +216,71 @@ def test_radial_functions_too_steep_for_a_table_are_computed_exactly():
     assert_same(found, forces_and_stress(potential, graph), 1e-14)
 
 
+def first_edges(graph, edges: int):
+    return graph.replace(sender=graph.sender[:edges], receiver=graph.receiver[:edges], shifts=graph.shifts[:edges])
+
+
+def no_atoms():
+    graph = graph_of([Atoms("O")])
+    nobody = {name: getattr(graph, name)[:0] for name in ("atomic_numbers", "positions", "structure")}
+    return graph.replace(**nobody)
+
+
+FEW = {
+    "one edge, without its reverse": lambda: first_edges(graph_of([molecule("H2O")]), 1),
+    "an atom without edges between others": lambda: graph_of([molecule("H2O"), Atoms("C"), molecule("CH4")]),
+    "one atom alone": lambda: graph_of([Atoms("O")]),
+    "no atom": no_atoms,
+}
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("name", FEW)
+def test_few_edges_or_none_are_the_references(name, dtype):
+    graph, tolerance = FEW[name](), {"float64": 1e-11, "float32": 1e-5}[dtype]
+    potential = Potential(PotentialConfig(**CONFIG | {"model_dtype": dtype}))
+    with kernels.reference_only():
+        exact = forces_and_stress(potential, graph)
+        with_splines = forces_and_stress(tabulated(potential).double(), graph)
+    found = forces_and_stress(potential, graph), Engine(potential)(graph)
+    for one, expected in zip(found, (exact, with_splines), strict=True):
+        for quantity in ("energy", "energies", "forces"):
+            values, wanted = getattr(one, quantity), getattr(expected, quantity)
+            scale = max([1.0, *wanted.abs().flatten().tolist()])
+            torch.testing.assert_close(values, wanted, rtol=0, atol=tolerance * scale)
+
+
+def rattled_small_cell() -> Atoms:
+    atoms = bulk("Si", "diamond", a=3.9)
+    atoms.rattle(0.1, seed=0)
+    return atoms
+
+
+@pytest.mark.parametrize(
+    "atoms", [molecule("CH3CH2OH"), crystal(), rattled_small_cell()], ids=lambda atoms: str(atoms.symbols)
+)
+def test_forces_are_the_slopes_of_the_energy_of_the_engine_itself(atoms):
+    engine, graph = Engine(Potential(PotentialConfig(**CONFIG))), graph_of([atoms])
+    found = engine(graph)
+    assert found.forces.abs().max() > 1e-2
+    assert_conservative(lambda at: engine(graph.replace(positions=at)).energy.sum(), graph.positions, found.forces)
+
+
+def test_stress_is_the_slope_of_the_energy_of_the_engine_itself():
+    graph, engine, step = graph_of([crystal()]), Engine(Potential(PotentialConfig(**CONFIG))), 1e-5
+    found, volume = engine(graph).stress[0], torch.linalg.det(graph.cell[0])
+    for i, j in ((0, 0), (1, 1), (2, 2), (0, 1), (0, 2), (1, 2)):
+        energies = []
+        for sign in (1, -1):
+            strain = torch.eye(3, dtype=torch.float64)
+            strain[i, j] += sign * step / 2
+            strain[j, i] += sign * step / 2
+            strained = graph.replace(positions=graph.positions @ strain, cell=graph.cell @ strain)
+            energies.append(engine(strained).energy.item())
+        slope = (energies[0] - energies[1]) / (2 * step) / volume
+        torch.testing.assert_close(found[i, j], slope, rtol=1e-6, atol=1e-6 * found.abs().max().item())
+
+
 def test_wrong_graphs_are_refused():
     engine, graph = Engine(Potential(PotentialConfig(**CONFIG))), graph_of(SYSTEMS["molecule"]())
     with pytest.raises(ValueError, match="sorted by receiver"):
