@@ -1,0 +1,29 @@
+"""Groups as values: tables, characters, real irreps, subgroups; and how O(3) subduces to them.
+
+Plain arrays, float64. The principal axis is z, secondary axes and mirrors lie along x; see `point_group`.
+"""
+
+from ._finite import FiniteGroup as FiniteGroup
+from ._finite import GroupIrrep as GroupIrrep
+from ._named import cyclic as cyclic
+from ._named import dihedral as dihedral
+from ._named import permutations as permutations
+from ._named import point_group as point_group
+from ._named import reflection as reflection
+from ._named import time_reversal as time_reversal
+from ._named import translations as translations
+from ._representations import Isotropy as Isotropy
+from ._representations import Reduction as Reduction
+from ._representations import adapted_basis as adapted_basis
+from ._representations import invariant_basis as invariant_basis
+from ._representations import isotropy_of as isotropy_of
+from ._representations import isotropy_subgroups as isotropy_subgroups
+from ._representations import o3_matrices as o3_matrices
+from ._representations import projector as projector
+from ._representations import reduction as reduction
+from ._representations import subduce as subduce
+from ._subgroups import Subgroup as Subgroup
+from ._subgroups import stabiliser as stabiliser
+from ._subgroups import subgroup as subgroup
+from ._subgroups import subgroup_classes as subgroup_classes
+from ._subgroups import subgroups as subgroups

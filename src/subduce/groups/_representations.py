@@ -1,0 +1,221 @@
+"""Representations of finite groups: from irreps of O(3), their reduction, projectors and symmetry-adapted bases."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+import torch
+from jaxtyping import Float
+
+from subduce.o3 import Irreps, irrep_matrix
+
+from ._finite import FiniteGroup, GroupIrrep
+from ._schoenflies import embedded
+from ._subgroups import Subgroup, stabiliser, subgroup_classes
+
+_CLOSE = 1e-8
+
+
+class Reduction(dict[str, int]):
+    """How often each irrep of a group is in a representation; printed as `Eg + T2g`, `2A1 + E`."""
+
+    def __str__(self) -> str:
+        return " + ".join(f"{times if times > 1 else ''}{name}" for name, times in self.items()) or "0"
+
+
+@cache
+def o3_matrices(group: FiniteGroup, irreps: str) -> Float[np.ndarray, "order dim dim"]:
+    """How features of some irreps of O(3) turn under each element of a group of the line, of the plane or of space.
+
+    Components are in the order of `subduce.o3.Irreps`: 1o and 1e are (x, y, z); in the plane, z stays. Time reversal and
+    other factors that are no operations of space leave them alone.
+    """
+    space = _space_matrices(group)
+    total = Irreps(irreps)
+    found = np.zeros((group.order, total.dim, total.dim))
+    for (mul, irrep), where in zip(total, total.slices(), strict=True):
+        turned = irrep_matrix(irrep, torch.from_numpy(space)).numpy()
+        found[:, where, where] = np.einsum("gij,ab->giajb", turned, np.eye(mul)).reshape(
+            len(space), mul * irrep.dim, -1
+        )
+    found[np.abs(found) < 1e-12] = 0.0
+    return found
+
+
+def subduce(irreps, group: FiniteGroup | Subgroup) -> Reduction:
+    """The irreps of a finite group that some irreps of O(3), or an irrep of its parent group, contain.
+
+    >>> from subduce.groups import point_group
+    >>> str(subduce("2e", point_group("Oh"))), str(subduce("1o", point_group("C4v")))
+    ('Eg + T2g', 'A1 + E')
+    """
+    if isinstance(irreps, GroupIrrep):
+        if not isinstance(group, Subgroup) or len(irreps.character) != group.parent.order:
+            raise ValueError("an irrep of a finite group subduces to a Subgroup of that group")
+        return reduction(group.group, irreps.character[list(group.members)])
+    whole = group.group if isinstance(group, Subgroup) else group
+    return reduction(whole, np.trace(o3_matrices(whole, str(Irreps(irreps))), axis1=1, axis2=2))
+
+
+def reduction(group: FiniteGroup, character: Float[np.ndarray, " order"]) -> Reduction:
+    """The irreps in a representation, from its character over the elements; raises `ValueError` where it is none."""
+    found = Reduction()
+    for irrep in group.irreps:
+        times = float(irrep.character @ character) / group.order / irrep.commutant
+        if abs(times - round(times)) > 1e-4 or round(times) < 0:
+            raise ValueError(f"these are no characters of {group.name}: {irrep.name} would be there {times:.4g} times")
+        if round(times):
+            found[irrep.name] = round(times)
+    return found
+
+
+def projector(irrep: GroupIrrep, matrices: Float[np.ndarray, "order n n"]) -> Float[np.ndarray, "n n"]:
+    """The projector on all copies of an irrep in a representation."""
+    return irrep.dim / irrep.commutant * np.einsum("g,gij->ij", irrep.character, matrices) / len(matrices)
+
+
+def invariant_basis(matrices: Float[np.ndarray, "order n n"]) -> Float[np.ndarray, "n fixed"]:
+    """An orthonormal basis, in echelon order, of the vectors that every matrix leaves alone."""
+    return _echelon(matrices.mean(axis=0))
+
+
+def adapted_basis(
+    irrep: GroupIrrep, columns: Callable[[int], Float[np.ndarray, "order n"]], n: int, copies: int
+) -> Float[np.ndarray, "copies n dim"]:
+    """Orthonormal vectors that turn as the irrep, copy after copy: D(g) v_j = Σ_i v_i ρ(g)_ij.
+
+    `columns(k)` is column k of the representation for every element: its matrices need never exist as a whole.
+    """
+    found: list[np.ndarray] = []
+    for k in range(n):
+        if len(found) == copies:
+            break
+        for j in range(irrep.dim):
+            image = np.einsum("gn,gj->nj", columns(k), irrep.matrices[:, :, j]) * (irrep.dim / len(irrep.matrices))
+            for _ in range(2):  # once more against round-off
+                for other in found:
+                    image = image - other @ (other.T @ image)
+            size = np.linalg.norm(image[:, 0])
+            if size > 1e-6:
+                found.append(image / size)
+                break
+    return np.stack(found) if found else np.zeros((0, n, irrep.dim))
+
+
+@dataclass(frozen=True)
+class Isotropy:
+    """One way to break a group along an irrep: the subgroup that is kept and the vectors that it leaves alone."""
+
+    subgroup: Subgroup
+    basis: Float[np.ndarray, "dim fixed"]
+
+    @property
+    def dimension(self) -> int:
+        """How many free amplitudes the direction has."""
+        return self.basis.shape[1]
+
+    @property
+    def direction(self) -> str:
+        """The order parameter's direction with a letter for each free amplitude, such as `(a,a,0)`."""
+        return direction_symbol(self.basis)
+
+    def __repr__(self) -> str:
+        return f"{self.subgroup.setting}: {self.direction}"
+
+
+def isotropy_subgroups(group: FiniteGroup, irrep: GroupIrrep | str) -> tuple[Isotropy, ...]:
+    """The subgroups that the vectors of an irrep can keep, one of each class, smallest breaking first.
+
+    Of each class the subgroup whose direction has the fewest different entries, such as (0,0,a), stands for it.
+
+    >>> from subduce.groups import point_group
+    >>> [repr(found) for found in isotropy_subgroups(point_group("O"), "T1")][1:3]
+    ['C4(z): (0,0,a)', 'C3([111]): (a,a,a)']
+    """
+    irrep = group.irrep(irrep) if isinstance(irrep, str) else irrep
+    found = []
+    for conjugates in subgroup_classes(group):
+        ways = [_isotropy(kept, irrep) for kept in conjugates]
+        fitting = [way for way in ways if way is not None]
+        if fitting:
+            found.append(min(fitting, key=lambda way: _plainness(way.direction)))
+    return tuple(found)
+
+
+def _plainness(symbol: str) -> tuple:
+    """Short symbols first, then those with few signs, then those that are zero first."""
+    return len(symbol), symbol.count("-"), symbol
+
+
+def _isotropy(kept: Subgroup, irrep: GroupIrrep) -> Isotropy | None:
+    """The vectors that a subgroup keeps, if nothing more keeps them all."""
+    basis = invariant_basis(irrep.matrices[list(kept.members)])
+    leaves = [np.allclose(matrix @ basis, basis, atol=_CLOSE) for matrix in irrep.matrices]
+    return Isotropy(kept, basis) if sum(leaves) == kept.order else None
+
+
+def isotropy_of(group: FiniteGroup, irrep: GroupIrrep, vector: Float[np.ndarray, " dim"], tolerance: float) -> Subgroup:
+    """The elements that move a vector of an irrep by no more than `tolerance` times its length."""
+    size = np.linalg.norm(vector)
+    moved = np.linalg.norm(irrep.matrices @ vector - vector, axis=1)
+    return stabiliser(group, moved <= tolerance * size)
+
+
+def direction_symbol(basis: Float[np.ndarray, "dim fixed"]) -> str:
+    """A general vector of a space, a letter for each free amplitude.
+
+    >>> direction_symbol(np.array([[1.0], [1.0], [0.0]])), direction_symbol(np.array([[0.0], [1.0]]))
+    ('(a,a,0)', '(0,a)')
+    """
+    rows = _echelon_rows(basis.T)
+    entries = []
+    for component in rows.T:
+        text = ""
+        for letter, factor in zip("abcdefghijklmnopqrstuvwxyz", component, strict=False):
+            if abs(factor) < 1e-6:
+                continue
+            size = "" if abs(abs(factor) - 1) < 1e-6 else f"{abs(factor):.4g}"
+            text += ("-" if factor < 0 else "+" if text else "") + size + letter
+        entries.append(text or "0")
+    return "(" + ",".join(entries) + ")"
+
+
+def _echelon(projection: np.ndarray) -> np.ndarray:
+    """An orthonormal basis of a projector's image, from its columns in order."""
+    found: list[np.ndarray] = []
+    for column in projection.T:
+        for _ in range(2):
+            column = column - sum((v * (v @ column) for v in found), np.zeros_like(column))
+        size = np.linalg.norm(column)
+        if size > 1e-6:
+            found.append(np.where(np.abs(column) < 1e-12, 0.0, column) / size)
+    return np.stack(found, axis=1) if found else np.zeros((len(projection), 0))
+
+
+def _echelon_rows(rows: np.ndarray) -> np.ndarray:
+    """Reduced row echelon form: the first entry of each row is 1, and the only one in its column."""
+    rows, place = rows.copy(), 0
+    for column in range(rows.shape[1]):
+        if place == len(rows):
+            break
+        pivot = place + int(np.argmax(np.abs(rows[place:, column])))
+        if abs(rows[pivot, column]) < 1e-6:
+            continue
+        rows[[place, pivot]] = rows[[pivot, place]]
+        rows[place] /= rows[place, column]
+        others = np.arange(len(rows)) != place
+        rows[others] -= np.outer(rows[others, column], rows[place])
+        place += 1
+    return rows
+
+
+def _space_matrices(group: FiniteGroup) -> np.ndarray:
+    """The orthogonal matrix of space that each element is, the identity for factors that are none."""
+    if group.geometric:
+        return embedded(group.matrices)
+    for place, factor in enumerate(group.factors):
+        if factor.geometric:
+            sizes = [other.order for other in group.factors]
+            return embedded(factor.matrices)[np.unravel_index(np.arange(group.order), sizes)[place]]
+    raise ValueError(f"{group.name} does not act on space: give the matrices of its elements on the channels")
