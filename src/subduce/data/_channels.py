@@ -62,8 +62,9 @@ class Channels:
                 return found
         planar = "" if flat._width() == full._width() else f" (or {flat._width()} with vectors along the grid only)"
         raise InputError(
-            f"{source}: {count} channels, but {text!r} makes {full._width()}{planar}; name each variable "
-            "in its order (--input-channels, --target-channels where sides differ); no channel axis: --no-channels"
+            f"{source}: {count} channel{'s' * (count != 1)}, but {text!r} makes {full._width()}{planar}; "
+            "name each variable in its order (--input-channels, --target-channels where sides differ); "
+            "no channel axis: --no-channels"
         )
 
     @property
