@@ -1,8 +1,10 @@
-"""Structures, their graphs, and sets of them larger than memory."""
+"""Structures, their graphs, fields on grids, and sets of them larger than memory."""
 
 from ._check import check as check
 from ._dataset import GraphDataset as GraphDataset
 from ._dataset import graph_from_structure as graph_from_structure
+from ._fields import Pairs as Pairs
+from ._fields import open_pairs as open_pairs
 from ._graph import Batch as Batch
 from ._graph import Graph as Graph
 from ._graph import Labels as Labels
