@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import count
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -12,6 +12,7 @@ from jaxtyping import Float, Int
 from ._schoenflies import element_name, labels
 
 MAX_ORDER = 4096
+_TYPES: dict[int, Literal["real", "complex", "quaternionic"]] = {1: "real", 2: "complex", 4: "quaternionic"}
 _CLOSE = 1e-6  # two matrices of a representation are the same below this
 
 
@@ -76,7 +77,7 @@ class FiniteGroup:
     @classmethod
     def from_matrices(
         cls,
-        generators: Mapping[str, Sequence] | Sequence,
+        generators: Mapping[str, Any] | Sequence[Any],
         *,
         name: str | None = None,
         elements: Literal["geometry", "words"] = "geometry",
@@ -279,7 +280,7 @@ def _real_irreps(group: FiniteGroup) -> list[GroupIrrep]:
         character = np.trace(matrices, axis1=1, axis2=2)
         if not any(np.allclose(character, irrep.character, atol=1e-6) for irrep in found):
             norm = round(float(character @ character) / group.order)
-            kind = {1: "real", 2: "complex", 4: "quaternionic"}[norm]
+            kind = _TYPES[norm]
             found.append(GroupIrrep("", matrices, kind))
     return found
 

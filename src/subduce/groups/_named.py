@@ -137,7 +137,7 @@ def translations(shape: tuple[int, ...]) -> FiniteGroup:
     if not shape or min(shape) < 1 or int(np.prod(shape)) > 1024:
         raise ValueError(f"a grid of 1 to 1024 points, got the shape {shape}")
     places = np.array(list(product(*(range(n) for n in shape))))
-    table = np.ravel_multi_index(tuple(np.moveaxis((places[:, None] + places[None]) % shape, -1, 0)), shape)
+    table = np.array(np.ravel_multi_index(tuple(np.moveaxis((places[:, None] + places[None]) % shape, -1, 0)), shape))
     matrices = np.zeros((len(places), 2 * len(shape), 2 * len(shape)))
     for axis, n in enumerate(shape):
         angle = 2 * np.pi * places[:, axis] / n

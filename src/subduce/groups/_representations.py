@@ -28,8 +28,8 @@ class Reduction(dict[str, int]):
 def o3_matrices(group: FiniteGroup, irreps: str) -> Float[np.ndarray, "order dim dim"]:
     """How features of some irreps of O(3) turn under each element of a group of the line, of the plane or of space.
 
-    Components are in the order of `subduce.o3.Irreps`: 1o and 1e are (x, y, z); in the plane, z stays. Time reversal and
-    other factors that are no operations of space leave them alone.
+    Components are in the order of `subduce.o3.Irreps`: 1o and 1e are (x, y, z); in the plane, z stays. Factors that are
+    no operations of space, such as time reversal, leave them alone.
     """
     space = _space_matrices(group)
     total = Irreps(irreps)

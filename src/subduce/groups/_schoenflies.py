@@ -54,7 +54,8 @@ def operation(matrix: Float[np.ndarray, "3 3"]) -> Operation:
     turn = Fraction(angle / (2 * np.pi)).limit_denominator(720)
     if skew @ axis < -_CLOSE:
         turn = 1 - turn
-    return Operation(bool(proper), turn, tuple(float(round(a, 9)) for a in axis))
+    x, y, z = (float(round(a, 9)) for a in axis)
+    return Operation(bool(proper), turn, (x, y, z))
 
 
 def embedded(matrix: np.ndarray) -> np.ndarray:
@@ -119,8 +120,8 @@ def labels(matrices: Float[np.ndarray, "order dim dim"]) -> "PointGroupLabels":
 class PointGroupLabels:
     """The Schoenflies name of a group of matrices of the plane or of space, and the labels of its irreps.
 
-    Any orientation: the principal axis is the one of highest order (of equals, the one nearest z); the axis or mirror that
-    tells 1 from 2 is the one along, or through, the direction nearest x.
+    Any orientation: the principal axis is the one of highest order (of equals, the one nearest z); the axis or mirror
+    that tells 1 from 2 is the one along, or through, the direction nearest x.
     """
 
     def __init__(self, matrices: Float[np.ndarray, "order dim dim"]) -> None:
@@ -209,7 +210,7 @@ class PointGroupLabels:
 
     @cached_property
     def _turning(self) -> int:
-        """The operation whose character tells A from B: Cₙ, or S₂ₙ where there is one and no inversion nor flat mirror."""
+        """The operation whose character tells A from B: Cₙ, or S₂ₙ where there is one and no inversion."""
         improper = max(
             [
                 did.order
@@ -224,7 +225,7 @@ class PointGroupLabels:
 
     @cached_property
     def _secondary(self) -> int | None:
-        """The operation whose character tells 1 from 2: C₂′ nearest x, else the mirror through the direction nearest x."""
+        """The operation whose character tells 1 from 2: C₂′ nearest x, else the mirror that holds what is nearest x."""
         turns = [g for g, did in enumerate(self.operations) if did.proper and did.order == 2 and self._across(did.axis)]
         if turns:
             return max(turns, key=lambda g: self._nearness(self.operations[g].axis))
@@ -234,7 +235,7 @@ class PointGroupLabels:
         return None
 
     @staticmethod
-    def _nearness(axis: Sequence[float]) -> tuple[float, ...]:
+    def _nearness(axis: Sequence[float] | np.ndarray) -> tuple[float, ...]:
         return tuple(round(abs(float(a)), 6) for a in axis)
 
     def irreps(self, characters: Sequence[np.ndarray]) -> list[str] | None:

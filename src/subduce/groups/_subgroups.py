@@ -61,7 +61,7 @@ class Subgroup:
 
     @cached_property
     def generators(self) -> tuple[int, ...]:
-        """Few elements of the parent that generate it, those of high order first; the identity for the trivial group."""
+        """Few elements of the parent that generate it, those of high order first."""
         orders, reached, chosen = self.parent.element_orders, {0}, []
         for g in sorted(self.members, key=lambda g: (-orders[g], g)):
             if g not in reached:
@@ -109,7 +109,7 @@ class Subgroup:
 
     @cached_property
     def coset_irreps(self) -> dict[str, int]:
-        """How often each irrep of the parent is in the representation on the cosets: what a child with this group may break.
+        """How often each irrep of the parent is in the representation on the cosets: what a child may break.
 
         An irrep is there as often as it holds vectors that the subgroup leaves alone (Frobenius), in copies over what
         commutes with it.
@@ -160,7 +160,7 @@ def subgroups(group: FiniteGroup) -> tuple[Subgroup, ...]:
     """
     cyclic = {generated(group, [g]) for g in range(group.order)}
     small = [_mask(members) for members in cyclic]
-    first = {mask: members for mask, members in zip(small, cyclic, strict=True)}
+    first = dict(zip(small, cyclic, strict=True))
     found, fresh = dict(first), list(first.items())
     while fresh:
         coming = {}
@@ -203,7 +203,7 @@ def normal_subgroups(group: FiniteGroup) -> tuple[Subgroup, ...]:
 
 
 def _lying(matrices: np.ndarray) -> str:
-    """How a point group lies: its principal axis, and whether its secondary axes or mirrors are those of the coordinates."""
+    """How a point group lies: its principal axis, and whether secondary axes or mirrors are along x, y, z."""
     about = labels(matrices)
     operations = [operation(embedded(matrix)) for matrix in matrices]
     planar = matrices.shape[-1] == 2
