@@ -1,6 +1,6 @@
 """Pairs of fields on regular grids, or of vectors, read from files by the piece."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import product
 from pathlib import Path
@@ -142,7 +142,7 @@ class Pairs:
 
 
 def open_pairs(
-    path: str | Path,
+    path: str | Path | Mapping[str, np.ndarray],
     *,
     input: str = "input",
     target: str | None = "target",
@@ -159,7 +159,7 @@ def open_pairs(
 ) -> Pairs:
     """The pairs in arrays `input` and `target` of one file, `[sample, channel, *space]`, none of them read yet.
 
-    `.npz`, `.npy` (one array, or a folder of them), HDF5, NetCDF and Zarr (the extra
+    In place of a file, a mapping from names to arrays. `.npz`, `.npy` (one array, or a folder of them), HDF5, NetCDF and Zarr (the extra
     `subduce[fields]`). Vectors are `[sample, channel]`. With `lag` the pairs are (t, t + lag) of the
     array `input`, `[time, channel, *space]`; with `distribution` there are no targets; either way a
     file's only array needs no name.
@@ -193,6 +193,7 @@ def open_pairs(
     ((3, 8, 8, 8), (1, 8, 8, 8))
     """
     store = open_store(path)
+    path = store.path
     alone = distribution or lag is not None
     if distribution and lag is not None:
         raise InputError(f"{path}: lag {lag} and distribution; give one of them")

@@ -1,0 +1,6 @@
+"""Which symmetries data break, by element and by irrep, with statistics that hold."""
+
+from ._actions import Action as Action
+from ._actions import action_on as action_on
+from ._broken_symmetry import Investigation as Investigation
+from ._broken_symmetry import discover as discover
