@@ -159,10 +159,10 @@ def open_pairs(
 ) -> Pairs:
     """The pairs in arrays `input` and `target` of one file, `[sample, channel, *space]`, none of them read yet.
 
-    In place of a file, a mapping from names to arrays. `.npz`, `.npy` (one array, or a folder of them), HDF5, NetCDF and Zarr (the extra
-    `subduce[fields]`). Vectors are `[sample, channel]`. With `lag` the pairs are (t, t + lag) of the
-    array `input`, `[time, channel, *space]`; with `distribution` there are no targets; either way a
-    file's only array needs no name.
+    A mapping from names to arrays does as well as a file: `.npz`, `.npy` (one array, or a folder of them), HDF5,
+    NetCDF and Zarr (the extra `subduce[fields]`). Vectors are `[sample, channel]`. With `lag` the pairs are
+    (t, t + lag) of the array `input`, `[time, channel, *space]`; with `distribution` there are no targets; either
+    way a file's only array needs no name.
 
     - `channels` says how the channels of both sides turn (see `Channels`), `input_channels` and
       `target_channels` those of one side; one scalar needs none. `no_channels`: the arrays have no

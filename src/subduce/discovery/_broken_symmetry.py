@@ -80,6 +80,7 @@ class Investigation:
         near = far = 0.0
         for i in range(min(4, len(self.pairs))):
             x, y = self.pairs[i]
+            assert y is not None
             near, far = near + float(((y - x) ** 2).sum()), far + float(((y - y.mean()) ** 2).sum())
         return near < far and np.allclose(self.action.input, self.action.target)
 

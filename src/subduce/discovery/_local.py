@@ -52,7 +52,7 @@ class LocalFunctions:
     def functions(self) -> tuple[tuple[int, ...], ...]:
         """For each function the places of its factors among `values`, ascending."""
         own, everything = range(self.channels), range(len(self.values))
-        found = {(): None}
+        found: dict[tuple[int, ...], None] = {(): None}
         for degree in range(1, self.degree + 1):
             for central in combinations_with_replacement(own, degree - 1):
                 for last in everything:

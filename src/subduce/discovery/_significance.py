@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import product
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
@@ -166,7 +167,7 @@ def size_of(estimate: Float[np.ndarray, " k"], errors: Float[np.ndarray, "draws 
         if stats.chi2.sf(x, freedom) >= tail:
             return 0.0
         high = (x**0.5 + 10 + freedom**0.5) ** 2
-        return float(optimize.brentq(lambda nc: stats.ncx2.sf(x, freedom, nc) - tail, 1e-12, high, xtol=1e-6))
+        return _root(lambda nc: float(stats.ncx2.sf(x, freedom, nc)) - tail, high)
 
     low, high, upper = (noncentrality(tail) * scale for tail in (0.025, 0.975, 0.95))
     return Size(max(0.0, observed - mean) ** 0.5, low**0.5, high**0.5, upper**0.5)
@@ -183,4 +184,10 @@ def detectable(directions: int, units: int, level: float, power: float = 0.8) ->
     high = 10.0
     while short(high) < 0 and high < 1e8:
         high *= 2
-    return float(optimize.brentq(short, 1e-6, high))
+    return _root(short, high)
+
+
+def _root(function: Callable[[float], float], high: float) -> float:
+    """Where a function changes its sign between nearly 0 and `high`."""
+    found: Any = optimize.brentq(function, 1e-12, high, xtol=1e-6)
+    return float(found)
