@@ -70,6 +70,10 @@ class Pairs:
         chosen = np.arange(len(self))[indices]
         return replace(self, units=self.units[chosen], _rows=self._rows[chosen], _memo={})
 
+    def without_target(self) -> "Pairs":
+        """The inputs alone."""
+        return replace(self, target_channels=None, _target=None)
+
     def batches(
         self, size: int, *, indices: Sequence[int] | np.ndarray | None = None
     ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray | None]]:

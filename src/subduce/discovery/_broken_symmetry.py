@@ -12,6 +12,7 @@ from subduce.data import Pairs
 from subduce.groups import FiniteGroup, GroupIrrep, Subgroup, direction_symbol, invariant_basis, subgroup
 
 from ._actions import Action, blocks
+from ._describe import described, scales_of
 from ._laws import Evidence, Laws
 from ._local import LocalFunctions
 from ._moments import Moments, gather
@@ -63,10 +64,10 @@ class Investigation:
     def moments(self) -> Moments:
         """The moments of everything; targets have unit mean square, each set of components that the group mixes."""
         survey = self.pairs.survey()
-        scale = _scales(survey.input_variance, blocks(self.action.input))
+        scale = scales_of(survey.input_variance, blocks(self.action.input))
         raw = gather(self.pairs, self.everything, scale_input=scale, scale_target=np.ones(self.action.target.shape[-1]),
                      increments=self.same_quantity, progress=self.progress)  # fmt: skip
-        size = _scales(raw.square.sum(axis=0) / raw.points.sum(), blocks(self.action.target))
+        size = scales_of(raw.square.sum(axis=0) / raw.points.sum(), blocks(self.action.target))
         return Moments(raw.gram, raw.cross / size, raw.square / size**2, raw.points)
 
     @cached_property
@@ -288,23 +289,3 @@ def discover(
             "--distribution tests whether the data themselves are symmetric"
         )
     return Investigation(pairs, action, level, delta, estimator, seed, progress).results()
-
-
-def described(kept: Subgroup) -> dict[str, Any]:
-    """A subgroup by name, elements, setting and generators."""
-    return {
-        "name": kept.name,
-        "order": kept.order,
-        "elements": list(kept.elements),
-        "conjugacy": kept.setting,
-        "generators": [kept.parent.elements[g] for g in kept.generators],
-    }
-
-
-def _scales(variance: np.ndarray, sets: Sequence[Sequence[int]]) -> np.ndarray:
-    """One scale for every set of components that are mixed; 1 where they do not vary."""
-    scale = np.ones(len(variance))
-    for members in sets:
-        mean = float(np.mean(variance[members]))
-        scale[members] = mean**0.5 if mean > 0 else 1.0
-    return scale
