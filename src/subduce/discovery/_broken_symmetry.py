@@ -63,12 +63,24 @@ class Investigation:
     @cached_property
     def moments(self) -> Moments:
         """The moments of everything; targets have unit mean square, each set of components that the group mixes."""
-        survey = self.pairs.survey()
-        scale = scales_of(survey.input_variance, blocks(self.action.input))
-        raw = gather(self.pairs, self.everything, scale_input=scale, scale_target=np.ones(self.action.target.shape[-1]),
-                     increments=self.same_quantity, progress=self.progress)  # fmt: skip
-        size = scales_of(raw.square.sum(axis=0) / raw.points.sum(), blocks(self.action.target))
+        raw, size = self._raw, self.target_scale
         return Moments(raw.gram, raw.cross / size, raw.square / size**2, raw.points)
+
+    @cached_property
+    def _raw(self) -> Moments:
+        ones = np.ones(self.action.target.shape[-1])
+        return gather(self.pairs, self.everything, scale_input=self.input_scale, scale_target=ones,
+                      increments=self.same_quantity, progress=self.progress)  # fmt: skip
+
+    @cached_property
+    def input_scale(self) -> np.ndarray:
+        """What each channel of the input is divided by: one number for all that the group mixes."""
+        return scales_of(self.pairs.survey().input_variance, blocks(self.action.input))
+
+    @cached_property
+    def target_scale(self) -> np.ndarray:
+        """What each channel of the target is divided by."""
+        return scales_of(self._raw.square.sum(axis=0) / self._raw.points.sum(), blocks(self.action.target))
 
     @cached_property
     def same_quantity(self) -> bool:
