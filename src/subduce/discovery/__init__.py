@@ -8,3 +8,6 @@ from ._continuous import discover_continuous as discover_continuous
 from ._distribution import Distribution as Distribution
 from ._distribution import distribution as distribution
 from ._distribution import isotypic_fractions as isotypic_fractions
+from ._places import scales as scales
+from ._places import when as when
+from ._places import where as where

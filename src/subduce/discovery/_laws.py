@@ -85,6 +85,11 @@ class Evidence:
         others = [self.laws.part(other) for other in self.laws.group.irreps if other.name != irrep.name]
         return self.score(np.concatenate(others, axis=1), self.laws.part(irrep))
 
+    def scores_of(self, irrep: GroupIrrep) -> Float[np.ndarray, "units columns"]:
+        """Each unit's part in an irrep: its scores at a law without that part, as coefficients."""
+        others = [self.laws.part(other) for other in self.laws.group.irreps if other.name != irrep.name]
+        return self._scores(np.concatenate(others, axis=1), self.laws.part(irrep))[0]
+
     def beyond(self, known: np.ndarray, more: np.ndarray) -> Test:
         """Whether some laws are needed beside known ones: the lack of fit of these."""
         return self.score(known, more)
@@ -93,13 +98,17 @@ class Evidence:
         """The score test of some directions, with those of the nuisance directions projected out."""
         if not tested.shape[1]:
             return Test(1.0, 0.0, 0, "nothing to test")
-        m, q = self.laws.shape
-        fitted, weights = self._projection(nuisance, tested)
-        gradients = self.moments.gradients((nuisance @ fitted).reshape(m, q)).reshape(self.moments.units, -1)
-        scores = gradients @ tested - (gradients @ nuisance) @ weights
+        scores, weights = self._scores(nuisance, tested)
         information = tested.T @ self._curved(tested) - weights.T @ (nuisance.T @ self._curved(tested))
         floor = _LOST * float(np.abs(np.linalg.eigvalsh(self.gram)).max())
         return mean_is_zero(scores, information, floor=floor, nothing=_EXACT * self.total)
+
+    def _scores(self, nuisance: np.ndarray, tested: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Each unit's scores in some directions, nuisance projected out, and the weights that do it."""
+        m, q = self.laws.shape
+        fitted, weights = self._projection(nuisance, tested)
+        gradients = self.moments.gradients((nuisance @ fitted).reshape(m, q)).reshape(self.moments.units, -1)
+        return gradients @ tested - (gradients @ nuisance) @ weights, weights
 
     def _projection(self, nuisance: np.ndarray, tested: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The nuisance coefficients fitted alone, and the nuisance scores that explain the tested ones."""
