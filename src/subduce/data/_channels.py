@@ -56,11 +56,15 @@ class Channels:
         names, terms = _parse(text, name, source)
         full = cls(names, terms, count, source=source)
         along = tuple(c for c in "xyz" if c in axes)
-        flat = replace(full, coordinates=along) if along else full
+        flat = replace(full, coordinates=along or ("x", "y"))  # vectors without a grid may lie in the plane
         for found in (full, flat):
             if found._width() == count:
                 return found
-        planar = "" if flat._width() == full._width() else f" (or {flat._width()} with vectors along the grid only)"
+        planar = (
+            ""
+            if flat._width() == full._width()
+            else f" (or {flat._width()} with vectors along {' '.join(flat.coordinates)})"
+        )
         raise InputError(
             f"{source}: {count} channel{'s' * (count != 1)}, but {text!r} makes {full._width()}{planar}; "
             "name each variable in its order (--input-channels, --target-channels where sides differ); "

@@ -41,8 +41,10 @@ class Store(Protocol):
         ...
 
 
-def open_store(path: str | Path) -> Store:
-    """The file or folder of arrays at a path; raises `InputError` for one that is none."""
+def open_store(path: str | Path | Mapping[str, np.ndarray]) -> Store:
+    """The file or folder of arrays at a path, or arrays by name; raises `InputError` for a path that is none."""
+    if isinstance(path, Mapping):
+        return ArrayStore(path)
     path = Path(path)
     if not path.exists():
         raise InputError(f"{path}: no such file")
@@ -89,6 +91,22 @@ class _Plain:
     def attributes(self, name: str) -> Mapping[str, Any]:
         """No attributes."""
         return {}
+
+
+class ArrayStore(_Plain):
+    """Arrays that are in memory already."""
+
+    def __init__(self, arrays: Mapping[str, np.ndarray]) -> None:
+        super().__init__(Path("arrays"))
+        self._arrays = {name: np.asarray(array) for name, array in arrays.items()}
+
+    def names(self) -> list[str]:
+        """The names that were given."""
+        return list(self._arrays)
+
+    def array(self, name: str) -> np.ndarray:
+        """The array itself."""
+        return self._arrays[name]
 
 
 class NpyStore(_Plain):

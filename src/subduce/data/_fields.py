@@ -1,6 +1,6 @@
 """Pairs of fields on regular grids, or of vectors, read from files by the piece."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import product
 from pathlib import Path
@@ -69,6 +69,10 @@ class Pairs:
         """Some of the pairs, by numbers or by a mask, in the order given; they keep the numbers of their units."""
         chosen = np.arange(len(self))[indices]
         return replace(self, units=self.units[chosen], _rows=self._rows[chosen], _memo={})
+
+    def without_target(self) -> "Pairs":
+        """The inputs alone."""
+        return replace(self, target_channels=None, _target=None)
 
     def batches(
         self, size: int, *, indices: Sequence[int] | np.ndarray | None = None
@@ -142,7 +146,7 @@ class Pairs:
 
 
 def open_pairs(
-    path: str | Path,
+    path: str | Path | Mapping[str, np.ndarray],
     *,
     input: str = "input",
     target: str | None = "target",
@@ -159,10 +163,10 @@ def open_pairs(
 ) -> Pairs:
     """The pairs in arrays `input` and `target` of one file, `[sample, channel, *space]`, none of them read yet.
 
-    `.npz`, `.npy` (one array, or a folder of them), HDF5, NetCDF and Zarr (the extra
-    `subduce[fields]`). Vectors are `[sample, channel]`. With `lag` the pairs are (t, t + lag) of the
-    array `input`, `[time, channel, *space]`; with `distribution` there are no targets; either way a
-    file's only array needs no name.
+    A mapping from names to arrays does as well as a file: `.npz`, `.npy` (one array, or a folder of them), HDF5,
+    NetCDF and Zarr (the extra `subduce[fields]`). Vectors are `[sample, channel]`. With `lag` the pairs are
+    (t, t + lag) of the array `input`, `[time, channel, *space]`; with `distribution` there are no targets; either
+    way a file's only array needs no name.
 
     - `channels` says how the channels of both sides turn (see `Channels`), `input_channels` and
       `target_channels` those of one side; one scalar needs none. `no_channels`: the arrays have no
@@ -193,6 +197,7 @@ def open_pairs(
     ((3, 8, 8, 8), (1, 8, 8, 8))
     """
     store = open_store(path)
+    path = store.path
     alone = distribution or lag is not None
     if distribution and lag is not None:
         raise InputError(f"{path}: lag {lag} and distribution; give one of them")

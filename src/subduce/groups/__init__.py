@@ -17,12 +17,14 @@ from ._named import translations as translations
 from ._representations import Isotropy as Isotropy
 from ._representations import Reduction as Reduction
 from ._representations import adapted_basis as adapted_basis
+from ._representations import direction_symbol as direction_symbol
 from ._representations import invariant_basis as invariant_basis
 from ._representations import isotropy_of as isotropy_of
 from ._representations import isotropy_subgroups as isotropy_subgroups
 from ._representations import o3_matrices as o3_matrices
 from ._representations import projector as projector
 from ._representations import reduction as reduction
+from ._representations import space_matrices as space_matrices
 from ._representations import subduce as subduce
 from ._representations import symmetric_power as symmetric_power
 from ._subgroups import Subgroup as Subgroup

@@ -31,7 +31,7 @@ def o3_matrices(group: FiniteGroup, irreps: str) -> Float[np.ndarray, "order dim
     Components are in the order of `subduce.o3.Irreps`: 1o and 1e are (x, y, z); in the plane, z stays. Factors that are
     no operations of space, such as time reversal, leave them alone.
     """
-    space = _space_matrices(group)
+    space = space_matrices(group)
     total = Irreps(irreps)
     found = np.zeros((group.order, total.dim, total.dim))
     for (mul, irrep), where in zip(total, total.slices(), strict=True):
@@ -235,8 +235,11 @@ def _echelon_rows(rows: np.ndarray) -> np.ndarray:
     return rows
 
 
-def _space_matrices(group: FiniteGroup) -> np.ndarray:
-    """The orthogonal matrix of space that each element is, the identity for factors that are none."""
+def space_matrices(group: FiniteGroup) -> Float[np.ndarray, "order 3 3"]:
+    """The orthogonal matrix of space that each element is; factors that are none leave space alone.
+
+    Raises `ValueError` for a group without such a factor.
+    """
     if group.geometric:
         return embedded(group.matrices)
     for place, factor in enumerate(group.factors):

@@ -62,8 +62,8 @@ class Subgroup:
     @cached_property
     def generators(self) -> tuple[int, ...]:
         """Few elements of the parent that generate it, those of high order first."""
-        orders, reached, chosen = self.parent.element_orders, {0}, []
-        for g in sorted(self.members, key=lambda g: (-orders[g], g)):
+        orders, names, reached, chosen = self.parent.element_orders, self.parent.elements, {0}, []
+        for g in sorted(self.members, key=lambda g: (-orders[g], "^" in names[g], len(names[g]), names[g][::-1])):
             if g not in reached:
                 chosen.append(g)
                 reached = set(generated(self.parent, chosen))

@@ -1,0 +1,9 @@
+"""Which symmetries data break, by element and by irrep, with statistics that hold."""
+
+from ._actions import Action as Action
+from ._actions import action_on as action_on
+from ._broken_symmetry import Investigation as Investigation
+from ._broken_symmetry import discover as discover
+from ._distribution import Distribution as Distribution
+from ._distribution import distribution as distribution
+from ._distribution import isotypic_fractions as isotypic_fractions
