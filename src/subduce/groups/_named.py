@@ -42,7 +42,7 @@ def point_group(name: str) -> FiniteGroup:
     ['A1g', 'A2g', 'Eg', 'T1g', 'T2g', 'A1u', 'A2u', 'Eu', 'T1u', 'T2u']
     """
     wanted = {"C3i": "S6", "C1h": "Cs", "S2": "Ci", "C1v": "Cs"}.get(name, _INTERNATIONAL.get(name, name))
-    return FiniteGroup.from_matrices(_point_generators(wanted, name), name=wanted)
+    return FiniteGroup.from_matrices(_point_generators(wanted, name))
 
 
 def _point_generators(wanted: str, name: str) -> list[np.ndarray]:

@@ -114,9 +114,9 @@ def adapted_basis(
     """
     found: list[np.ndarray] = []
     for k in range(n):
-        if len(found) == copies:
-            break
         for j in range(irrep.dim):
+            if len(found) == copies:
+                break
             image = np.einsum("gn,gj->nj", columns(k), irrep.matrices[:, :, j]) * (irrep.dim / len(irrep.matrices))
             for _ in range(2):  # once more against round-off
                 for other in found:
@@ -124,7 +124,6 @@ def adapted_basis(
             size = np.linalg.norm(image[:, 0])
             if size > 1e-6:
                 found.append(image / size)
-                break
     return np.stack(found) if found else np.zeros((0, n, irrep.dim))
 
 
