@@ -42,7 +42,7 @@ def point_group(name: str) -> FiniteGroup:
     ['A1g', 'A2g', 'Eg', 'T1g', 'T2g', 'A1u', 'A2u', 'Eu', 'T1u', 'T2u']
     """
     wanted = {"C3i": "S6", "C1h": "Cs", "S2": "Ci", "C1v": "Cs"}.get(name, _INTERNATIONAL.get(name, name))
-    return FiniteGroup.from_matrices(_point_generators(wanted, name), name=wanted)
+    return FiniteGroup.from_matrices(_point_generators(wanted, name))
 
 
 def _point_generators(wanted: str, name: str) -> list[np.ndarray]:
@@ -59,7 +59,7 @@ def _point_generators(wanted: str, name: str) -> list[np.ndarray]:
     match = _AXIAL.fullmatch(wanted)
     n = int(match[2]) if match else 0
     bad_s = match is not None and match[1] == "S" and (n % 2 or match[3])
-    bad_c = match is not None and match[1] == "C" and match[3] == "d"
+    bad_c = match is not None and match[1] + match[3] in ("Cd", "Dv")
     if match is None or n < 1 or bad_s or bad_c:
         raise ValueError(
             f"{name!r} is no point group; expected Cn, Cnv, Cnh, Dn, Dnh, Dnd, S2n, Ci, Cs, T, Td, Th, O, Oh, I, Ih"
