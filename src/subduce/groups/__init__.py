@@ -9,6 +9,7 @@ from ._finite import FiniteGroup as FiniteGroup
 from ._finite import GroupIrrep as GroupIrrep
 from ._named import cyclic as cyclic
 from ._named import dihedral as dihedral
+from ._named import named_group as named_group
 from ._named import permutations as permutations
 from ._named import point_group as point_group
 from ._named import reflection as reflection

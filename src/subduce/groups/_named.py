@@ -147,3 +147,35 @@ def translations(shape: tuple[int, ...]) -> FiniteGroup:
     strides = [int(np.prod(shape[axis + 1 :])) for axis in range(len(shape))]
     generators = tuple(stride for stride, n in zip(strides, shape, strict=True) if n > 1) or (0,)
     return FiniteGroup("Z" + "x".join(map(str, shape)), names, table, matrices, generators)
+
+
+def named_group(name: str, dimension: int) -> FiniteGroup:
+    """The group of this name that acts on a line, a plane or space; factors of a product are joined by `x`.
+
+    In the plane C4 and D4 are rotations and mirrors of the plane; on a line there is the mirror m_x; a later factor T
+    is time reversal. Raises `ValueError` with the names that there are.
+
+    >>> named_group("D4", 2).elements[:3], named_group("OhxT", 3).order
+    (('e', 'C4', 'm_y'), 96)
+    """
+    parts = re.split(r"x(?=[A-Z])", name.strip())
+    found = [time_reversal() if i and part == "T" else _factor(part, dimension) for i, part in enumerate(parts)]
+    whole = found[0]
+    for other in found[1:]:
+        whole = whole * other
+    return whole
+
+
+def _factor(name: str, dimension: int) -> FiniteGroup:
+    if dimension == 3:
+        return point_group(name)
+    if dimension == 1:
+        if name == "T":
+            return time_reversal()
+        if name not in ("m_x", "Cs", "Ci", "D1"):
+            raise ValueError(f"{name} does not act on a line; what does: m_x, and T on an axis of time")
+        return FiniteGroup.from_matrices({"m_x": [[-1.0]]}, name="m_x")
+    match = re.fullmatch(r"([CD])(\d+)", name)
+    if name == "Cs" or (match and int(match[2]) > 0):
+        return dihedral(1) if not match else (cyclic if match[1] == "C" else dihedral)(int(match[2]))
+    raise ValueError(f"{name} does not act on a plane; what does: Cn, Dn and Cs; on a square grid C2, C4, Cs, D2, D4")
