@@ -39,7 +39,7 @@ def grid_action(matrices: Float[np.ndarray, "order dim dim"], shape: Sequence[in
     sizes = np.asarray(shape)
     doubled = 2 * np.stack(np.unravel_index(np.arange(sizes.prod()), shape)) - (sizes - 1)[:, None]  # whole numbers
     turned = (signs.astype(np.int64) @ doubled + (sizes - 1)[:, None]) // 2
-    return np.ravel_multi_index(tuple(turned.transpose(1, 0, 2)), shape)
+    return np.array(np.ravel_multi_index(tuple(turned.transpose(1, 0, 2)), shape))
 
 
 def _who_acts(shape: tuple[int, ...]) -> str:

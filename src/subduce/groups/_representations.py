@@ -91,7 +91,7 @@ def symmetric_power(group: FiniteGroup, irrep: GroupIrrep | str, degree: int = 2
     for k in range(1, degree + 1):  # Newton's identity: k h_k = Σ_i p_i h_{k−i}, with p_i(g) = χ(gⁱ)
         sums.append(character[power])
         power = group.table[power, np.arange(group.order)]
-        parts.append(sum(sums[i] * parts[k - 1 - i] for i in range(k)) / k)
+        parts.append(np.sum([sums[i] * parts[k - 1 - i] for i in range(k)], axis=0) / k)
     return reduction(group, parts[degree])
 
 
