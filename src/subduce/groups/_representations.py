@@ -241,6 +241,13 @@ def space_matrices(group: FiniteGroup) -> Float[np.ndarray, "order 3 3"]:
     """
     if group.geometric:
         return embedded(group.matrices)
+    mirrors = [factor.name for factor in group.factors if not factor.geometric and factor.name.startswith("m_")]
+    acting = [factor.name for factor in group.factors if factor.geometric]
+    if acting and len(acting) + len(mirrors) > 1:
+        raise ValueError(
+            f"{group.name} acts on space by {' and '.join((*acting, *mirrors))}: "
+            "give matrices of space to FiniteGroup.from_matrices instead"
+        )
     for place, factor in enumerate(group.factors):
         if factor.geometric:
             sizes = [other.order for other in group.factors]

@@ -131,14 +131,16 @@ class Subgroup:
 
 def generated(group: FiniteGroup, elements: Iterable[int]) -> tuple[int, ...]:
     """All products of some elements, in ascending order."""
+    chosen = np.unique([0, *elements])
     inside = np.zeros(group.order, dtype=bool)
-    inside[0] = True
-    inside[list(elements)] = True
-    while True:
-        members = np.flatnonzero(inside)
-        inside[group.table[np.ix_(members, members)].ravel()] = True
-        if inside.sum() == len(members):
-            return tuple(members.tolist())
+    inside[chosen] = True
+    fresh = chosen
+    while len(fresh):  # in a finite group, products of the chosen reach the inverses too
+        reached = np.zeros(group.order, dtype=bool)
+        reached[group.table[np.ix_(fresh, chosen)].ravel()] = True
+        fresh = np.flatnonzero(reached & ~inside)
+        inside[fresh] = True
+    return tuple(np.flatnonzero(inside).tolist())
 
 
 def subgroup(group: FiniteGroup, elements: Iterable[str | int]) -> Subgroup:
@@ -156,28 +158,37 @@ def stabiliser(group: FiniteGroup, keeps: Iterable[bool]) -> Subgroup:
 
 @cache
 def subgroups(group: FiniteGroup) -> tuple[Subgroup, ...]:
-    """All subgroups, largest first: cyclic ones, and joins of them until nothing new comes.
+    """All subgroups, largest first: joins of cyclic ones of prime-power order, one of each class at a time.
 
     Raises `ValueError` for groups of more than 20,000 subgroups.
     """
-    cyclic = {generated(group, [g]) for g in range(group.order)}
-    small = [_mask(members) for members in cyclic]
-    first = dict(zip(small, cyclic, strict=True))
-    found, fresh = dict(first), list(first.items())
+    orders = group.element_orders
+    small = {generated(group, [g]) for g in range(1, group.order) if _is_prime_power(orders[g])}
+    cyclic = [(_mask(members), members) for members in small]
+    found, fresh = {1: (0,)}, [(1, (0,))]
     while fresh:
-        coming = {}
+        coming = []
         for mask, members in fresh:
-            for other in small:
+            for other, more in cyclic:
                 if other & ~mask:
-                    joined = generated(group, (*members, *first[other]))
+                    joined = generated(group, (*members, *more))
                     key = _mask(joined)
                     if key not in found:
-                        found[key] = coming[key] = joined
-        if len(found) > MAX_SUBGROUPS:
-            raise ValueError(f"{group.name} has more than {MAX_SUBGROUPS} subgroups; take a smaller group")
-        fresh = list(coming.items())
+                        coming.append((key, joined))
+                        conjugates = Subgroup(group, joined).conjugates()
+                        found |= {_mask(conjugate.members): conjugate.members for conjugate in conjugates}
+            if len(found) > MAX_SUBGROUPS:
+                raise ValueError(f"{group.name} has more than {MAX_SUBGROUPS} subgroups; take a smaller group")
+        fresh = coming
     ordered = sorted(found.values(), key=lambda members: (-len(members), members))
     return tuple(Subgroup(group, members) for members in ordered)
+
+
+def _is_prime_power(n: int) -> bool:
+    prime = next(p for p in range(2, n + 1) if n % p == 0)
+    while n % prime == 0:
+        n //= prime
+    return n == 1
 
 
 def _mask(members: Iterable[int]) -> int:

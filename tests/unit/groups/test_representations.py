@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 
 from subduce.groups import (
     cyclic,
@@ -14,12 +15,14 @@ from subduce.groups import (
     permutations,
     point_group,
     reduction,
+    reflection,
+    stabiliser,
     subduce,
     subgroup,
     symmetric_power,
     time_reversal,
 )
-from subduce.o3 import Irreps, clebsch_gordan
+from subduce.o3 import Irreps, clebsch_gordan, spherical_harmonics
 
 OH = point_group("Oh")
 
@@ -72,6 +75,12 @@ def test_what_is_no_character_is_refused(character, message):
 def test_groups_that_do_not_act_on_space_are_refused():
     with pytest.raises(ValueError, match="S3 does not act on space"):
         o3_matrices(permutations(3), "1o")
+
+
+@pytest.mark.parametrize("group", [dihedral(4) * reflection("m_z"), dihedral(4) * dihedral(4)], ids=repr)
+def test_two_factors_that_act_on_space_are_refused(group):
+    with pytest.raises(ValueError, match=r"acts on space by D4 and .* FiniteGroup.from_matrices"):
+        o3_matrices(group, "1o")
 
 
 def test_time_reversal_leaves_tensors_of_space_alone():
@@ -174,3 +183,31 @@ def test_usual_bases():
         for g, matrix in enumerate(OH.matrices):
             expected = OH.irrep(name).matrices[g] @ functions(random)[name]
             np.testing.assert_allclose(functions(matrix @ random)[name], expected, atol=1e-12)
+
+
+HARMONICS = {  # of which parity, and what keeps it in Oh
+    "D4h(z)": ("2e", lambda x, y, z: 2 * z**2 - x**2 - y**2),
+    "D2h(axes)": ("2e", lambda x, y, z: x**2 - y**2),
+    "D2h(z; diagonals)": ("2e", lambda x, y, z: x * y),
+    "C4v(z)": ("1o", lambda x, y, z: z),
+    "C4h(z)": ("1e", lambda x, y, z: z),
+    "Td": ("3o", lambda x, y, z: x * y * z),
+    "Th": ("3e", lambda x, y, z: x * y * z),
+    "D2d(z; diagonals)": ("3o", lambda x, y, z: z * (x**2 - y**2)),
+    "D4(z)": ("2o", lambda x, y, z: 2 * z**2 - x**2 - y**2),
+    "D2d(z; axes)": ("2o", lambda x, y, z: x**2 - y**2),
+    "O": ("0o", lambda x, y, z: 1 + 0 * x),
+}
+
+
+@pytest.mark.parametrize("setting", HARMONICS)
+def test_what_keeps_a_single_harmonic(setting):
+    irrep, function = HARMONICS[setting]
+    points = torch.nn.functional.normalize(
+        torch.randn(40, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0)), dim=1
+    )
+    values = spherical_harmonics(int(irrep[0]), points, normalize=True).numpy()
+    vector, residual, *_ = np.linalg.lstsq(values, function(*points.numpy().T), rcond=None)
+    assert residual.sum() < 1e-20
+    kept = np.abs(o3_matrices(OH, irrep) @ vector - vector).max(axis=1) < 1e-9
+    assert stabiliser(OH, kept).setting == setting

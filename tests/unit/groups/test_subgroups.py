@@ -25,6 +25,7 @@ from subduce.groups import (
         (point_group("D4h"), 35, 27),
         (point_group("Oh"), 98, 33),
         (permutations(4), 30, 11),
+        (permutations(5), 156, 19),
         (point_group("Ih"), 164, 22),
     ],
     ids=lambda value: getattr(value, "name", None),
