@@ -102,7 +102,7 @@ class RelaxedCNN(nn.Module):
 
 
 def channel_action(group: FiniteGroup, irreps: str, dimension: int) -> Float[np.ndarray, "order channels channels"]:
-    """How a group turns channels on a grid of some axes: `1o` has one for each axis, other irreps are those of space."""
+    """How a group turns channels on a grid of some axes: `1o` has one an axis, other irreps are those of space."""
     if not group.geometric and not any(factor.geometric for factor in group.factors):
         return np.broadcast_to(np.eye(Irreps(irreps).dim), (group.order, Irreps(irreps).dim, Irreps(irreps).dim))
     parts = []
