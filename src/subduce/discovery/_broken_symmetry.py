@@ -16,11 +16,13 @@ from ._describe import described, scales_of
 from ._laws import Evidence, Laws
 from ._local import LocalFunctions
 from ._moments import Moments, gather
+from ._network import network_evidence
 from ._significance import Closed, Size, closed_testing, detectable, holm
 
 _FEWEST = 8  # units: fewer cannot reject at the usual levels, whatever they show
+_NETWORK = "network with relaxed weights"
 _MANY = 48  # elements: groups above list classes
-Estimator = Literal["auto", "stencil", "polynomial"]
+Estimator = Literal["auto", "stencil", "polynomial", "network"]
 
 
 @dataclass(frozen=True)
@@ -125,6 +127,8 @@ class Investigation:
     @cached_property
     def fits(self) -> tuple[Rung, float]:
         """The first class of laws whose lack of fit is not significant, or the last, with the p-value."""
+        if self.estimator == "network":
+            return Rung(_NETWORK, np.array([], dtype=int)), 1.0
         rung, p = self.rungs[0], 1.0
         for rung in self.rungs:
             p = self._lack_of_fit(rung)
@@ -160,6 +164,10 @@ class Investigation:
     def evidence(self) -> Evidence:
         """What the data say about the laws of the class that fits."""
         rung, _ = self.fits
+        if rung.name == _NETWORK:
+            return network_evidence(
+                self.pairs, self.action, increments=self.same_quantity, seed=self.seed, progress=self.progress
+            )
         return Evidence(self.laws_of(rung.functions), self.moments.restricted(rung.functions), seed=self.seed)
 
     # -- what is found
@@ -197,7 +205,7 @@ class Investigation:
             "delta": self.delta,
             "correction": "closed testing",
             "estimator": rung.name,
-            "units": self.moments.units,
+            "units": self.evidence.moments.units,
             "explained": 1 - self.evidence.residual_share,
             "lack_of_fit": {"p_value": lack, "flag": not self.trusted},
             "warnings": self._warnings(kept),
@@ -257,9 +265,11 @@ class Investigation:
         whole, found = self.evidence.size.value, []
         for irrep in self.group.irreps[1:]:
             k = self.evidence.laws.part(irrep).shape[1]
-            if k and whole > 0 and self.moments.units > k + 1:
+            if k and whole > 0 and self.evidence.moments.units > k + 1:
                 found.append(
-                    detectable(k, self.moments.units, self.level) ** 0.5 * self.evidence.noise_in(irrep) / whole
+                    detectable(k, self.evidence.moments.units, self.level) ** 0.5
+                    * self.evidence.noise_in(irrep)
+                    / whole
                 )
         return max(found, default=float("nan"))
 

@@ -68,10 +68,13 @@ class Laws:
 class Evidence:
     """What the moments of some data say about the laws of a group: tests, estimates, sizes."""
 
-    def __init__(self, laws: Laws, moments: Moments, *, seed: int = 0) -> None:
+    def __init__(
+        self, laws: Laws, moments: Moments, *, seed: int = 0, whole: float | None = None, known: float = 0.0
+    ) -> None:
+        """Where the laws are added to one that is known, `whole` is its root mean square, `known` its share of the data."""
         self.laws, self.moments = laws, moments
         self.gram, self.cross = moments.gram.sum(axis=0), moments.cross.sum(axis=0)
-        self.total = float(moments.square.sum())
+        self.total, self._whole, self._known = float(moments.square.sum()), whole, known
         self.generator = np.random.default_rng(seed)
 
     # -- tests
@@ -140,7 +143,7 @@ class Evidence:
     def residual_share(self) -> float:
         """The part of the targets' square that the fitted law leaves."""
         left = self.total - float((self.law * self.cross).sum())
-        return max(left, 0.0) / self.total if self.total else 0.0
+        return (1 - self._known) * max(left, 0.0) / self.total if self.total else 0.0
 
     @cached_property
     def _errors(self) -> Float[np.ndarray, "draws laws"]:
@@ -166,6 +169,8 @@ class Evidence:
     @cached_property
     def size(self) -> Size:
         """The root mean square of the fitted law."""
+        if self._whole is not None:
+            return Size(*(self._whole,) * 4)
         return size_of(self._measured(self.law.reshape(-1)), self._measured(self._errors))
 
     def part_of(self, irrep: GroupIrrep) -> Size:

@@ -57,6 +57,8 @@ class _Filters(nn.Module):
 
     def expanded(self, kernel: Float[Tensor, "*lead entries"]) -> Float[Tensor, "*lead order entries"]:
         """g·ψ for every element g."""
+        if not kernel.requires_grad:
+            return kernel.index_select(-1, self.moved).unflatten(-1, (self.group.order, -1))
         return _Moved.apply(kernel, self.moved, self.back, self.group.order)
 
     def convolved(self, features: Tensor, filters: Tensor, *, groups: int = 1) -> Tensor:
