@@ -134,6 +134,54 @@ def bars(names: Sequence[str], values: Sequence[float], *, unit: str, caption: s
         return Plot(_svg(figure), caption)
 
 
+def ranges(
+    names: Sequence[str],
+    values: Sequence[float | None],
+    intervals: Sequence[Sequence[float | None] | None],
+    *,
+    colours: Sequence[str],
+    x: str,
+    caption: str,
+    line: float | None = None,
+    line_name: str = "",
+    legend: Mapping[str, str] | None = None,
+) -> Plot:
+    """One point a name with its interval, logarithmic where values differ much; `line` marks a bound.
+
+    On a logarithmic axis what reaches zero ends at the left edge. A name without an interval stays empty.
+    """
+    drawn = [(i, v, s) for i, (v, s) in enumerate(zip(values, intervals, strict=True)) if v is not None and s]
+    positive = [p for _, v, s in drawn for p in (v, *s) if p] + ([line] if line else [])
+    log = bool(positive) and max(positive) > 30 * min(positive)
+    floor = 10 ** np.floor(np.log10(max(min(positive), 1e-4 * max(positive)))) if log else 0.0
+    with rc_context(_STYLE):
+        figure, axes = _figure((_WIDE[0], 0.85 + 0.27 * len(names) + (0.25 if legend else 0)))
+        if line is not None:
+            axes.axvline(line, color=SOFT, linewidth=0.9, linestyle=(0, (4, 3)), zorder=1)
+            axes.annotate(line_name, (line, 1), xycoords=("data", "axes fraction"), xytext=(3, 2),
+                          textcoords="offset points", color=SOFT, fontsize=8.5)  # fmt: skip
+        for i, value, (low, high) in drawn:
+            low, high = max(low or 0.0, floor), max(high or 0.0, floor)
+            axes.plot([low, high], [i, i], color=colours[i], linewidth=2.2, solid_capstyle="butt", zorder=2)
+            if value > floor or not log:
+                axes.plot([value], [i], color=colours[i], marker="o", markersize=5.5, zorder=3)
+        if log:
+            axes.set_xscale("log")
+            axes.set_xlim(left=floor)
+            axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+            axes.xaxis.set_minor_locator(NullLocator())
+        elif positive:
+            axes.set_xlim(left=-0.02 * max(positive))
+        axes.set(yticks=range(len(names)), yticklabels=names, xlabel=x, ylim=(len(names) - 0.4, -0.6))
+        axes.grid(axis="y", visible=False)
+        axes.tick_params(axis="y", length=0)
+        for name, colour in (legend or {}).items():
+            axes.plot([], [], color=colour, marker="o", markersize=5.5, linestyle="", label=name)
+        if legend:
+            figure.legend(loc="outside lower center", ncols=len(legend), handletextpad=0.1, columnspacing=1.2)
+        return Plot(_svg(figure), caption)
+
+
 def _figure(size: tuple[float, float]) -> tuple[Figure, Axes]:
     figure = Figure(figsize=size, layout="constrained")
     FigureCanvasSVG(figure)

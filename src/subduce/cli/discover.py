@@ -1,0 +1,159 @@
+"""Which elements and irreps of a group data break, the subgroup they keep, how large and how sure."""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from ._common import add_output, add_seed, keep_record, progress, say
+
+_READING = ("target", "lag", "channels", "input_channels", "target_channels", "axes", "periodic", "spacing")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """What the verb takes."""
+    parser.add_argument("data", nargs="?", type=Path, metavar="DATA", help=".npz, .npy, .h5, .nc or .zarr")
+    parser.add_argument(
+        "--group", required=True, metavar="G", help="D4, Oh, OhxT …; or generators as JSON, or in a .json file"
+    )
+    _add_reading(parser.add_argument_group("what is read"))
+    tests = parser.add_argument_group("what is tested")
+    tests.add_argument("--level", type=float, default=0.05, metavar="P", help="chance of any false rejection (0.05)")
+    tests.add_argument("--delta", type=float, default=0.01, metavar="D", help="effects below count as none (0.01)")
+    tests.add_argument(
+        "--estimator", default="auto", metavar="E", help="auto, stencil, polynomial or network (auto: the first to fit)"
+    )
+    tests.add_argument(
+        "--distribution", action="store_true", help="test no law, but whether the array itself is symmetric"
+    )
+    tests.add_argument("--where", action="store_true", help="add maps of where symmetry breaks")
+    tests.add_argument("--when", action="store_true", help="add the time at which it breaks")
+    tests.add_argument("--scales", metavar="LIST", help='scales to look at, such as "1,4,8,16"')
+    tests.add_argument("--seeds", type=int, metavar="N", help="networks to train, for the estimator network")
+    add_seed(tests)  # type: ignore[arg-type]
+    add_output(parser, None, "folder for the record and its page")
+
+
+def _add_reading(group: Any) -> None:
+    group.add_argument("--input", default="input", metavar="NAME", help="array of the inputs (input)")
+    group.add_argument("--target", metavar="NAME", help="array of the targets (target)")
+    group.add_argument("--lag", type=int, metavar="N", help="pairs (t, t + N) of one array, in place of targets")
+    group.add_argument("--channels", metavar="TEXT", help='how channels turn: "velocity=1o,pressure=0e"')
+    for side in ("input", "target"):
+        group.add_argument(
+            f"--{side}-channels", f"--{side}-irreps", metavar="TEXT", help=f"the same, of the {side} only"
+        )
+    group.add_argument("--no-channels", action="store_true", help="the arrays have no channel axis")
+    group.add_argument("--axes", metavar="NAMES", help='axes of space in the order of the array, such as "z y x"')
+    group.add_argument("--periodic", metavar="NAMES", help='axes that repeat, such as "x y"; none: "" (all but t)')
+    group.add_argument("--units", default="sample", metavar="U", help="sample, block:N or group:ARRAY (sample)")
+    group.add_argument("--spacing", metavar="NUMBERS", help='distance of grid points, or one an axis: "1 1 0.5"')
+    group.add_argument(
+        "--time-odd", action="append", default=[], metavar="NAMES", help="variables that change sign with time"
+    )
+
+
+def run(options: argparse.Namespace) -> Any:
+    """Look into the data and say what they break."""
+    from ..config import InputError
+    from ..discovery import discover_symmetries
+
+    if options.data is None:
+        if not options.input.endswith("xyz"):
+            raise InputError("no data given; expected subduce discover DATA --group G")
+        options.data = Path(options.input)
+    page = options.output and options.output / "report.html"
+    if page:
+        _refuse(page, options)
+    reading = {name: getattr(options, name) for name in _READING if getattr(options, name) is not None}
+    if options.spacing is not None:
+        reading["spacing"] = _numbers(options.spacing, "--spacing")
+    with progress("sample") as advance:
+        record = discover_symmetries(
+            options.data,
+            options.group,
+            time_odd=[name for text in options.time_odd for name in text.replace(",", " ").split()],
+            level=options.level,
+            delta=options.delta,
+            estimator=options.estimator,
+            distribution=options.distribution,
+            where=options.where,
+            when=options.when,
+            scales=_numbers(options.scales, "--scales") if options.scales is not None else (),
+            seeds=options.seeds,
+            seed=options.seed or 0,
+            progress=advance,
+            input=options.input,
+            units=options.units,
+            no_channels=options.no_channels,
+            **reading,
+        )
+    if page:
+        from ..report import write_report
+
+        keep_record(record, options.output)
+        write_report([record], page, title="Which symmetries the data break")
+    say(*describe(record.results))
+    if page:
+        say("", f"wrote {page}")
+    return record
+
+
+def describe(results: Any) -> list[str]:
+    """The findings in a few lines: verdict, irreps, elements, how well the law fits, warnings."""
+    lines = [results["verdict"]]
+    if results.get("irreps"):
+        rows = [
+            [r["irrep"], r["verdict"], _range(r.get("energy_fraction"), r.get("interval")), _number(r["p_value"])]
+            for r in results["irreps"]
+        ]
+        lines += ["", *_columns(["irrep", "verdict", "share of the law", "p"], rows)]
+    if results.get("elements"):
+        rows = [
+            [r["name"], r["verdict"], _range(r["effect"], r.get("interval")), _number(r["p_value"])]
+            for r in results["elements"]
+            if r["name"] != "e"
+        ]
+        lines += ["", *_columns(["element", "verdict", "effect", "p"], rows)]
+    if results.get("lack_of_fit"):
+        lines += [
+            "",
+            f"law: {results['estimator']}, explains {100 * results['explained']:.3g} % of the target; "
+            f"lack of fit p = {_number(results['lack_of_fit']['p_value'])}",
+            f"smallest effect that {results['units']} units would show: {_number(results['detectable_effect'])}",
+        ]
+    return [*lines, *(f"warning: {warning}" for warning in results.get("warnings") or [])]
+
+
+def _refuse(page: Path, options: argparse.Namespace) -> None:
+    from ._common import refuse_to_overwrite
+
+    refuse_to_overwrite(page.with_name("record.json"), options.overwrite)
+    refuse_to_overwrite(page, options.overwrite)
+
+
+def _numbers(text: str, option: str) -> list[float]:
+    from ..config import InputError
+
+    try:
+        return [float(part) for part in text.replace(",", " ").split()]
+    except ValueError:
+        raise InputError(f'{option} {text!r}: expected numbers such as "1 1 0.5"') from None
+
+
+def _range(value: float | None, interval: Sequence[float] | None) -> str:
+    if value is None or interval is None or interval[0] is None:
+        return "–"
+    return f"{_number(value)} ({_number(interval[0])} to {_number(interval[1])})"
+
+
+def _number(value: float | None) -> str:
+    if value is None or value != value:
+        return "–"
+    return "0" if value == 0 else f"{value:.0e}" if abs(value) < 1e-4 else f"{value:.3g}"
+
+
+def _columns(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    lines = [header, *rows]
+    widths = [max(len(line[i]) for line in lines) for i in range(len(header))]
+    return ["  " + "  ".join(f"{c:<{w}}" for c, w in zip(line, widths, strict=True)).rstrip() for line in lines]

@@ -1,0 +1,209 @@
+"""From a file, or arrays, and the name of a group to a record: what the verb `discover` does."""
+
+import hashlib
+import json
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, get_args
+
+import numpy as np
+
+from subduce import __version__
+from subduce.config import InputError
+from subduce.data import Pairs, open_pairs
+from subduce.groups import FiniteGroup, subgroup
+from subduce.records import Record, fingerprint
+
+from ._actions import Action, action_on
+from ._broken_symmetry import Estimator, discover
+from ._words import methods, verdict
+
+_BY_SIGNS = 13  # units: with fewer, p-values come from the signs of the units and have a least value
+
+
+def discover_symmetries(
+    data: str | Path | Mapping[str, np.ndarray] | Pairs,
+    group: str | Mapping[str, Any] | FiniteGroup,
+    *,
+    time_odd: Sequence[str] = (),
+    level: float = 0.05,
+    delta: float = 0.01,
+    estimator: str = "auto",
+    distribution: bool = False,
+    where: bool = False,
+    when: bool = False,
+    scales: Sequence[float] = (),
+    seeds: int | None = None,
+    seed: int = 0,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+    **reading: Any,
+) -> Record:
+    """Which elements and irreps of a group the law in some data breaks, the subgroup it keeps, how large, how sure.
+
+    `data` is a file (or arrays by name, or pairs that are open) with `input` and `target` of shape `[sample,
+    channel, *space]`, or `[sample, channel]` for vectors; `reading` holds the keywords of `subduce.data.open_pairs`
+    (`lag`, `channels`, `no_channels`, `axes`, `periodic`, `units`, …). `group` is a name (`D4`, `Oh`, `OhxT`), a JSON
+    text or the path of a `.json` file with a group's generators, a mapping like it, or a group. Elements whose effect
+    lies below `delta` with 95 % confidence are preserved; `level` is the chance of any false rejection. The record's
+    `results` hold also the `verdict` in one sentence, the `classes` of elements that act alike on a law that keeps the
+    preserved subgroup, and the `methods` for a paper.
+
+    Raises `InputError`, one line, for data or options that cannot be used.
+
+    >>> import numpy as np
+    >>> x = np.random.default_rng(0).normal(size=(40, 16, 16))
+    >>> y = x + 0.1 * (np.roll(x, 1, 1) + np.roll(x, -1, 1)) + 0.01 * np.random.default_rng(1).normal(size=x.shape)
+    >>> record = discover_symmetries({"input": x, "target": y}, "D4", no_channels=True)
+    >>> record.results["preserved"]["conjugacy"]
+    'D2(axes)'
+    """
+    began = time.monotonic()
+    _check_options(level, delta, estimator, {"--distribution": distribution, "--where": where, "--when": when,
+                                             "--scales": len(scales) > 0, "--seeds": seeds is not None})  # fmt: skip
+    inputs = _inputs(data, group)
+    whole = _group(group)
+    pairs = data if isinstance(data, Pairs) else _open(data, reading)
+    try:
+        action = action_on(pairs, whole, time_odd=time_odd)
+        _check_testable(action.group, pairs, level)
+        found = discover(pairs, action, level=level, delta=delta, estimator=estimator,  # type: ignore[arg-type]
+                         seed=seed, progress=progress)  # fmt: skip
+    except InputError:
+        raise
+    except ValueError as error:  # of groups: a name that is none, too many subgroups
+        raise InputError(str(error)) from None
+    unit = str(reading.get("units", "sample"))
+    results = {"verdict": verdict(found), **found, "classes": _classes(action, found)}
+    results["methods"] = methods(results, unit=unit, version=__version__)
+    settings = {
+        "group": whole.name if isinstance(whole, FiniteGroup) else whole,
+        "time_odd": list(time_odd),
+        "level": level,
+        "delta": delta,
+        "estimator": estimator,
+        "seed": seed,
+        **_described(pairs),
+        "units": unit,
+        "reading": {key: value for key, value in reading.items() if value is not None and key != "units"},
+    }
+    return Record("discover", inputs, settings, results, time.monotonic() - began)
+
+
+def _check_options(level: float, delta: float, estimator: str, more: Mapping[str, bool]) -> None:
+    if not 0 < level < 1:
+        raise InputError(f"level {level:g}: expected a chance of error between 0 and 1, such as 0.05")
+    if not 0 < delta < math.inf:
+        raise InputError(f"delta {delta:g}: expected a positive effect, such as 0.01")
+    known = get_args(Estimator)
+    if estimator not in known:
+        raise InputError(f"estimator {estimator!r}: expected one of {', '.join(known)}")
+    asked = [name for name, given in more.items() if given]
+    if asked:
+        raise InputError(
+            f"{', '.join(asked)}: not known to this version; it tests the law from input to target on fields and "
+            "vectors, with finite groups"
+        )
+
+
+def _open(data: Any, reading: Mapping[str, Any]) -> Pairs:
+    """The pairs of a file; structures as point clouds are no fields."""
+    names = [str(reading.get("input", "")), *([str(data)] if isinstance(data, str | Path) else [])]
+    if any(name.endswith((".extxyz", ".xyz")) for name in names):
+        raise InputError(
+            f"{next(n for n in names if n.endswith('xyz'))}: point clouds are not known to this version; expected "
+            "arrays in .npz, .npy, .h5, .nc or .zarr"
+        )
+    return open_pairs(data, **{key: value for key, value in reading.items() if value is not None})
+
+
+def _group(group: Any) -> str | Mapping[str, Any] | FiniteGroup:
+    """A group given as JSON, as text or in a file, read; any other as it is."""
+    if not isinstance(group, str):
+        return group
+    text, source = group.strip(), "group"
+    if text.endswith(".json"):
+        text, source = _text(text), text
+    elif not text.startswith("{"):
+        if not text:
+            raise InputError("group: expected a name such as D4 or Oh, JSON, or a .json file")
+        return text
+    try:
+        found = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise InputError(f"{source}, line {error.lineno}, column {error.colno}: not JSON ({error.msg})") from None
+    if not isinstance(found, dict):
+        raise InputError(f"{source}: expected an object with name and generators, found {type(found).__name__}")
+    return found
+
+
+def _text(path: str) -> str:
+    try:
+        return Path(path).read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        raise InputError(f"{path}: not a text file; expected a group as JSON") from None
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({(error.strerror or 'unknown').lower()})") from None
+
+
+def _check_testable(group: FiniteGroup, pairs: Pairs, level: float) -> None:
+    """Whether so few units can reject anything: the least p-value that signs give, corrected for all irreps."""
+    units, tests = len(np.unique(pairs.units)), max(1, len(group.irreps) - 1)
+    needed = min(_BY_SIGNS, 1 + math.ceil(math.log2(tests / level)))
+    if 8 <= units < needed:
+        raise InputError(
+            f"{group.name} is larger than the data can test: {units} exchangeable units give no p-value below "
+            f"{2.0 ** (1 - units):.2g}, and its {tests} irreps at level {level:g} need {needed} units; take a subgroup"
+        )
+
+
+def _classes(action: Action, found: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Elements that do the same to every law that keeps the preserved subgroup: its left cosets, with their effect."""
+    kept = subgroup(action.group, found["preserved"]["elements"])
+    rows = {row["name"]: row for row in found["elements"]}
+    classes = []
+    for coset in kept.cosets():
+        names = [action.group.elements[g] for g in coset]
+        known = [rows[name] for name in names if name in rows]  # large groups list classes of elements only
+        effects = [row["effect"] for row in known]
+        classes.append(
+            {
+                "elements": names,
+                "effect": [min(effects), max(effects)] if effects else None,
+                "verdicts": sorted({row["verdict"] for row in known}),
+            }
+        )
+    return classes
+
+
+def _described(pairs: Pairs) -> dict[str, Any]:
+    """How the data were read, in the end."""
+    sides = {"input": pairs.input_channels, "target": pairs.target_channels}
+    return {
+        "channels": {
+            side: dict(zip(c.names, map(str, c.terms), strict=True)) if c.terms else c.count
+            for side, c in sides.items()
+            if c is not None
+        },
+        "samples": len(pairs),
+        "shape": list(pairs.shape),
+        "axes": " ".join(pairs.axes),
+        "periodic": " ".join(axis for axis, repeats in zip(pairs.axes, pairs.periodic, strict=True) if repeats),
+        "spacing": list(pairs.spacing),
+    }
+
+
+def _inputs(data: Any, group: Any) -> dict[str, str]:
+    """What went in, with sha256: files, or arrays by name."""
+    found = {}
+    if isinstance(data, str | Path):
+        if not Path(data).exists():
+            raise InputError(f"{data}: no such file")
+        found[str(data)] = fingerprint(data)
+    elif isinstance(data, Mapping):
+        for name, array in data.items():
+            found[name] = hashlib.sha256(np.ascontiguousarray(array).tobytes()).hexdigest()
+    if isinstance(group, str) and group.strip().endswith(".json") and Path(group.strip()).is_file():
+        found[group.strip()] = fingerprint(group.strip())
+    return found

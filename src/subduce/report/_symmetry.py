@@ -1,0 +1,141 @@
+"""What a record of `discover` shows: irreps and elements with their intervals, the kept subgroup, classes of elements."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ._plots import COLOURS, Plot, ranges
+from ._units import number, plain
+
+Results = Mapping[str, Any]
+VERDICTS = {
+    "broken": COLOURS["forces"],
+    "preserved": COLOURS["stress"],
+    "undetermined": COLOURS["background"],
+}
+
+
+def symmetry_facts(results: Results) -> list[tuple[str, str]]:
+    """The key numbers, by name."""
+    fit = results.get("lack_of_fit") or {}
+    explained = results.get("explained")
+    lack = p_value(fit.get("p_value")) + (" (significant)" if fit.get("flag") else "") if fit else "–"
+    found = results.get("distribution") or {}
+    return [
+        ("not rejected", _subgroup(results.get("preserved"))),
+        (f"proven within {plain(results.get('delta'))}", _subgroup(results.get("proven"))),
+        ("smallest detectable effect", plain(results.get("detectable_effect"))),
+        ("exchangeable units", plain(results.get("units"))),
+        ("class of laws", plain(results.get("estimator"))),
+        ("explained", f"{number(100 * explained)} %" if explained is not None else "–"),
+        ("lack of fit", lack),
+        ("distribution keeps", _subgroup(found.get("preserved"))),
+    ]
+
+
+def symmetry_plots(results: Results) -> list[Plot]:
+    """Irreps by their share of the law, elements by their effect, irreps of the distribution's moments."""
+    plots = []
+    legend = VERDICTS
+    if rows := [row for row in results.get("irreps") or [] if row.get("interval")]:
+        plots.append(_plot(rows, "irrep", "energy_fraction", x="share of the law's mean square",
+                           caption="Irreps: how much of the law lies in each", legend=legend))  # fmt: skip
+    if rows := [row for row in results.get("elements") or [] if row["name"] != "e"]:
+        delta = results.get("delta")
+        plots.append(_plot(rows, "name", "effect", x="effect: r.m.s. of g·f − f over that of f", line=delta,
+                           line_name="delta", caption="Elements: how far each moves the law", legend=legend))  # fmt: skip
+    if rows := (results.get("distribution") or {}).get("irreps"):
+        rows = [{**row, "irrep": f"{row['irrep']}, moment {row['moment']}"} for row in rows]
+        plots.append(_plot(rows, "irrep", "effect", x="part of the moment",
+                           caption="Distribution of the inputs: irreps of its moments", legend=legend))  # fmt: skip
+    return plots
+
+
+def symmetry_tables(results: Results) -> list[tuple[str, list[str], list[list[str]]]]:
+    """Captions, headers and rows: the kept subgroups, classes of elements, irreps, elements, the distribution."""
+    tables = [_subgroups(results)]
+    if results.get("classes"):
+        rows = [
+            [", ".join(c["elements"]), ", ".join(c["verdicts"]), _span(c.get("effect"))] for c in results["classes"]
+        ]
+        caption = "Classes: elements that act alike on every law that keeps the subgroup not rejected"
+        tables.append((caption, ["elements", "verdict", "effect"], rows))
+    if results.get("irreps"):
+        rows = [
+            [r["irrep"], plain(r.get("dimension")), r["verdict"], _with(r.get("energy_fraction"), r.get("interval")),
+             r.get("direction_symbol") or "–", _direction(r.get("direction")), p_value(r.get("p_value"))]
+            for r in results["irreps"]
+        ]  # fmt: skip
+        header = ["irrep", "dimension", "verdict", "share of the law (95 %)", "symbol", "direction", "p"]
+        tables.append(("Irreps, p corrected for their number", header, rows))
+    if results.get("elements"):
+        rows = [
+            [r["name"], r["verdict"], _with(r["effect"], r.get("interval")), p_value(r.get("p_value"))]
+            for r in results["elements"]
+        ]
+        tables.append(("Elements, p by closed testing", ["element", "verdict", "effect (95 %)", "p"], rows))
+    if rows := (results.get("distribution") or {}).get("irreps"):
+        cells = [
+            [r["irrep"], plain(r["moment"]), r.get("verdict", "–"), _with(r.get("effect"), r.get("interval")),
+             p_value(r.get("p_value"))]
+            for r in rows
+        ]  # fmt: skip
+        tables.append(("Distribution of the inputs", ["irrep", "moment", "verdict", "part (95 %)", "p"], cells))
+    return [table for table in tables if table[2]]
+
+
+def p_value(value: float | None) -> str:
+    """A p-value as people read it.
+
+    >>> p_value(0.031), p_value(2.5e-36), p_value(0.0), p_value(None)
+    ('0.031', '2e-36', '< 1e-300', '–')
+    """
+    if value is None:
+        return "–"
+    return "< 1e-300" if value < 1e-300 else f"{value:.0e}" if value < 1e-3 else f"{value:.2g}"
+
+
+def _subgroups(results: Results) -> tuple[str, list[str], list[list[str]]]:
+    rows = []
+    for name, what in (("preserved", "not rejected"), ("proven", "proven")):
+        found = results.get(name)
+        if found:
+            rows.append([what, _subgroup(found), plain(found.get("order")), _names(found.get("generators")),
+                         _names(found.get("elements"))])  # fmt: skip
+    return "Subgroups that the law keeps", ["", "subgroup", "order", "generators", "elements"], rows
+
+
+def _plot(rows: Sequence[Results], name: str, value: str, **options: Any) -> Plot:
+    used = [row.get("verdict", "undetermined") for row in rows]
+    options["legend"] = {verdict: colour for verdict, colour in options["legend"].items() if verdict in used}
+    return ranges(
+        [row[name] for row in rows],
+        [row.get(value) for row in rows],
+        [row.get("interval") for row in rows],
+        colours=[VERDICTS.get(verdict, COLOURS["background"]) for verdict in used],
+        **options,
+    )
+
+
+def _subgroup(found: Results | None) -> str:
+    return (found.get("conjugacy") or found.get("name") or "–") if found else "–"
+
+
+def _names(names: Sequence[str] | None) -> str:
+    return ", ".join(names) if names else "–"
+
+
+def _with(value: float | None, interval: Sequence[float | None] | None) -> str:
+    if value is None or not interval:
+        return "–"
+    return f"{number(float(value))} ({' to '.join(plain(end) for end in interval)})"
+
+
+def _span(ends: Sequence[float] | None) -> str:
+    if not ends:
+        return "–"
+    low, high = (number(float(end)) for end in ends)
+    return low if low == high else f"{low} to {high}"
+
+
+def _direction(values: Sequence[float] | None) -> str:
+    return f"({', '.join(f'{v:.2f}'.replace('-', '−') for v in values)})" if values else "–"
