@@ -16,6 +16,7 @@ from subduce.train import RunConfig
 SURFACE = {
     "o3": "How things turn: irreps, couplings, harmonics, tensors.",
     "kernels": "The one operator that carries the cost.",
+    "groups": "Finite groups as values: irreps, subgroups, subduction.",
     "nn": "Layers.",
     "data": "Structures, graphs, and sets larger than memory.",
     "models": "From a graph to energies, and every derivative around them.",
@@ -24,6 +25,7 @@ SURFACE = {
     "interfaces": "Predictions beside the structures of a file.",
     "interfaces.ase": "The potential as an ASE calculator.",
     "simulate": "Relaxation and molecular dynamics.",
+    "discovery": "Which symmetries data break.",
     "benchmark": "Speed on this machine, beside other programs.",
     "report": "One page from records.",
     "testing": "Laws as assertions.",

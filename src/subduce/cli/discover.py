@@ -7,6 +7,7 @@ from typing import Any
 
 from ._common import add_output, add_seed, keep_record, progress, say
 
+_MANY = 16
 _READING = ("target", "lag", "channels", "input_channels", "target_channels", "axes", "periodic", "spacing")
 
 
@@ -109,12 +110,7 @@ def describe(results: Any) -> list[str]:
         ]
         lines += ["", *_columns(["irrep", "verdict", "share of the law", "p"], rows)]
     if results.get("elements"):
-        rows = [
-            [r["name"], r["verdict"], _range(r["effect"], r.get("interval")), _number(r["p_value"])]
-            for r in results["elements"]
-            if r["name"] != "e"
-        ]
-        lines += ["", *_columns(["element", "verdict", "effect", "p"], rows)]
+        lines += ["", *_elements(results)]
     if results.get("lack_of_fit"):
         lines += [
             "",
@@ -123,6 +119,34 @@ def describe(results: Any) -> list[str]:
             f"smallest effect that {results['units']} units would show: {_number(results['detectable_effect'])}",
         ]
     return [*lines, *(f"warning: {warning}" for warning in results.get("warnings") or [])]
+
+
+def _elements(results: Any) -> list[str]:
+    """A row an element; of many, a row for each class of elements that act alike."""
+    if len(results["elements"]) > _MANY and results.get("classes"):
+        rows = [
+            [
+                _some(c["elements"]),
+                " or ".join(c["verdicts"]),
+                " to ".join(map(_number, sorted(set(c["effect"] or ())))),
+            ]
+            for c in results["classes"]
+        ]
+        return _columns(["elements", "verdict", "effect"], rows)
+    rows = [
+        [r["name"], r["verdict"], _range(r["effect"], r.get("interval")), _number(r["p_value"])]
+        for r in results["elements"]
+        if r["name"] != "e"
+    ]
+    return _columns(["element", "verdict", "effect", "p"], rows)
+
+
+def _span(ends: Sequence[float] | None) -> str:
+    return " to ".join(dict.fromkeys(map(_number, ends or ())))
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names) if len(names) <= 4 else f"{', '.join(names[:3])} and {len(names) - 3} more"
 
 
 def _refuse(page: Path, options: argparse.Namespace) -> None:

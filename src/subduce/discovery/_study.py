@@ -60,7 +60,7 @@ def discover_symmetries(
     'D2(axes)'
     """
     began = time.monotonic()
-    _check_options(level, delta, estimator, {"--distribution": distribution, "--where": where, "--when": when,
+    _check_options(level, delta, estimator, seed, {"--distribution": distribution, "--where": where, "--when": when,
                                              "--scales": len(scales) > 0, "--seeds": seeds is not None})  # fmt: skip
     inputs = _inputs(data, group)
     whole = _group(group)
@@ -75,6 +75,7 @@ def discover_symmetries(
     except ValueError as error:  # of groups: a name that is none, too many subgroups
         raise InputError(str(error)) from None
     unit = str(reading.get("units", "sample"))
+    found["warnings"] = [*found["warnings"], *_idle(action)]
     results = {"verdict": verdict(found), **found, "classes": _classes(action, found)}
     results["methods"] = methods(results, unit=unit, version=__version__)
     settings = {
@@ -91,11 +92,13 @@ def discover_symmetries(
     return Record("discover", inputs, settings, results, time.monotonic() - began)
 
 
-def _check_options(level: float, delta: float, estimator: str, more: Mapping[str, bool]) -> None:
+def _check_options(level: float, delta: float, estimator: str, seed: int, more: Mapping[str, bool]) -> None:
     if not 0 < level < 1:
         raise InputError(f"level {level:g}: expected a chance of error between 0 and 1, such as 0.05")
     if not 0 < delta < math.inf:
         raise InputError(f"delta {delta:g}: expected a positive effect, such as 0.01")
+    if seed < 0:
+        raise InputError(f"seed {seed}: expected a whole number from 0 up")
     known = get_args(Estimator)
     if estimator not in known:
         raise InputError(f"estimator {estimator!r}: expected one of {', '.join(known)}")
@@ -125,7 +128,7 @@ def _group(group: Any) -> str | Mapping[str, Any] | FiniteGroup:
     text, source = group.strip(), "group"
     if text.endswith(".json"):
         text, source = _text(text), text
-    elif not text.startswith("{"):
+    elif not text.startswith(("{", "[")):
         if not text:
             raise InputError("group: expected a name such as D4 or Oh, JSON, or a .json file")
         return text
@@ -156,6 +159,19 @@ def _check_testable(group: FiniteGroup, pairs: Pairs, level: float) -> None:
             f"{group.name} is larger than the data can test: {units} exchangeable units give no p-value below "
             f"{2.0 ** (1 - units):.2g}, and its {tests} irreps at level {level:g} need {needed} units; take a subgroup"
         )
+
+
+def _idle(action: Action) -> list[str]:
+    """A warning of elements that act on nothing here, so that any data keep them."""
+    still = np.ones(action.group.order, dtype=bool)
+    for matrices in (action.grid, action.input, action.target):
+        still &= np.abs(matrices - np.eye(matrices.shape[-1])).max(axis=(1, 2), initial=0.0) < 1e-9
+    names = [action.group.elements[g] for g in np.flatnonzero(still) if g]
+    if not names:
+        return []
+    shown = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+    way = "; variables that time turns around need --time-odd" if "T" in names else ""
+    return [f"{shown}: act on nothing in these data, which keep them whatever the law is{way}"]
 
 
 def _classes(action: Action, found: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -153,9 +153,11 @@ def ranges(
     drawn = [(i, v, s) for i, (v, s) in enumerate(zip(values, intervals, strict=True)) if v is not None and s]
     positive = [p for _, v, s in drawn for p in (v, *s) if p] + ([line] if line else [])
     log = bool(positive) and max(positive) > 30 * min(positive)
-    floor = 10 ** np.floor(np.log10(max(min(positive), 1e-4 * max(positive)))) if log else 0.0
+    floor = 10 ** np.floor(np.log10(0.6 * max(min(positive), 1e-4 * max(positive)))) if log else 0.0
     with rc_context(_STYLE):
-        figure, axes = _figure((_WIDE[0], 0.85 + 0.27 * len(names) + (0.25 if legend else 0)))
+        figure, axes = _figure(
+            (_WIDE[0], 0.85 + (0.27 if len(names) < 20 else 0.18) * len(names) + (0.25 if legend else 0))
+        )
         if line is not None:
             axes.axvline(line, color=SOFT, linewidth=0.9, linestyle=(0, (4, 3)), zorder=1)
             axes.annotate(line_name, (line, 1), xycoords=("data", "axes fraction"), xytext=(3, 2),
@@ -172,6 +174,7 @@ def ranges(
             axes.xaxis.set_minor_locator(NullLocator())
         elif positive:
             axes.set_xlim(left=-0.02 * max(positive))
+            axes.xaxis.set_major_locator(MaxNLocator(nbins=5))
         axes.set(yticks=range(len(names)), yticklabels=names, xlabel=x, ylim=(len(names) - 0.4, -0.6))
         axes.grid(axis="y", visible=False)
         axes.tick_params(axis="y", length=0)

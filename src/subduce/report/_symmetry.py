@@ -1,4 +1,4 @@
-"""What a record of `discover` shows: irreps and elements with their intervals, the kept subgroup, classes of elements."""
+"""What a record of `discover` shows: irreps and elements with intervals, kept subgroups, classes of elements."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -7,6 +7,7 @@ from ._plots import COLOURS, Plot, ranges
 from ._units import number, plain
 
 Results = Mapping[str, Any]
+_MANY = 12
 VERDICTS = {
     "broken": COLOURS["forces"],
     "preserved": COLOURS["stress"],
@@ -39,10 +40,11 @@ def symmetry_plots(results: Results) -> list[Plot]:
     if rows := [row for row in results.get("irreps") or [] if row.get("interval")]:
         plots.append(_plot(rows, "irrep", "energy_fraction", x="share of the law's mean square",
                            caption="Irreps: how much of the law lies in each", legend=legend))  # fmt: skip
-    if rows := [row for row in results.get("elements") or [] if row["name"] != "e"]:
+    if rows := [row for row in _elements(results) if row["name"] != "e"]:
         delta = results.get("delta")
-        plots.append(_plot(rows, "name", "effect", x="effect: r.m.s. of g·f − f over that of f", line=delta,
-                           line_name="delta", caption="Elements: how far each moves the law", legend=legend))  # fmt: skip
+        plots.append(_plot(rows, "name", "effect", x="effect: r.m.s. of g·f − f over that of f", 
+                           line=delta, line_name="delta", caption="Elements: how far each moves the law",
+                           legend=legend))  # fmt: skip
     if rows := (results.get("distribution") or {}).get("irreps"):
         rows = [{**row, "irrep": f"{row['irrep']}, moment {row['moment']}"} for row in rows]
         plots.append(_plot(rows, "irrep", "effect", x="part of the moment",
@@ -53,7 +55,7 @@ def symmetry_plots(results: Results) -> list[Plot]:
 def symmetry_tables(results: Results) -> list[tuple[str, list[str], list[list[str]]]]:
     """Captions, headers and rows: the kept subgroups, classes of elements, irreps, elements, the distribution."""
     tables = [_subgroups(results)]
-    if results.get("classes"):
+    if len(results.get("classes") or []) < (results.get("order") or 0):  # else each element is a class of its own
         rows = [
             [", ".join(c["elements"]), ", ".join(c["verdicts"]), _span(c.get("effect"))] for c in results["classes"]
         ]
@@ -70,7 +72,7 @@ def symmetry_tables(results: Results) -> list[tuple[str, list[str], list[list[st
     if results.get("elements"):
         rows = [
             [r["name"], r["verdict"], _with(r["effect"], r.get("interval")), p_value(r.get("p_value"))]
-            for r in results["elements"]
+            for r in _elements(results)
         ]
         tables.append(("Elements, p by closed testing", ["element", "verdict", "effect (95 %)", "p"], rows))
     if rows := (results.get("distribution") or {}).get("irreps"):
@@ -83,15 +85,22 @@ def symmetry_tables(results: Results) -> list[tuple[str, list[str], list[list[st
     return [table for table in tables if table[2]]
 
 
+def _elements(results: Results) -> list[Results]:
+    """Elements in their order; many by their effect, so that those that are alike lie together."""
+    rows = list(results.get("elements") or [])
+    return rows if len(rows) <= _MANY else sorted(rows, key=lambda row: -row["effect"])
+
+
 def p_value(value: float | None) -> str:
     """A p-value as people read it.
 
-    >>> p_value(0.031), p_value(2.5e-36), p_value(0.0), p_value(None)
-    ('0.031', '2e-36', '< 1e-300', '–')
+    >>> p_value(0.031), p_value(2.4e-36), p_value(0.0), p_value(None)
+    ('0.031', '2e−36', '< 1e−300', '–')
     """
     if value is None:
         return "–"
-    return "< 1e-300" if value < 1e-300 else f"{value:.0e}" if value < 1e-3 else f"{value:.2g}"
+    text = "< 1e-300" if value < 1e-300 else f"{value:.0e}" if value < 1e-3 else f"{value:.2g}"
+    return text.replace("-", "−")
 
 
 def _subgroups(results: Results) -> tuple[str, list[str], list[list[str]]]:
