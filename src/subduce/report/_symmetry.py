@@ -55,9 +55,10 @@ def symmetry_plots(results: Results) -> list[Plot]:
 def symmetry_tables(results: Results) -> list[tuple[str, list[str], list[list[str]]]]:
     """Captions, headers and rows: the kept subgroups, classes of elements, irreps, elements, the distribution."""
     tables = [_subgroups(results)]
-    if len(results.get("classes") or []) < (results.get("order") or 0):  # else each element is a class of its own
+    classes = results.get("classes") or []
+    if 0 < len(classes) < (results.get("order") or 0):  # else each element is a class of its own
         rows = [
-            [", ".join(c["elements"]), ", ".join(c["verdicts"]), _span(c.get("effect"))] for c in results["classes"]
+            [", ".join(c["elements"]), ", ".join(c["verdicts"]), _span(c.get("effect"))] for c in classes
         ]
         caption = "Classes: elements that act alike on every law that keeps the subgroup not rejected"
         tables.append((caption, ["elements", "verdict", "effect"], rows))
