@@ -70,6 +70,17 @@ class Pairs:
         chosen = np.arange(len(self))[indices]
         return replace(self, units=self.units[chosen], _rows=self._rows[chosen], _memo={})
 
+    def without_target(self) -> "Pairs":
+        """The inputs alone."""
+        return replace(self, target_channels=None, _target=None)
+
+    def holding(self, other: "Pairs") -> "Pairs":
+        """The numbers of other pairs of the same shape, with the channels, axes and units of these."""
+        same = {
+            name: getattr(self, name) for name in ("input_channels", "target_channels", "periodic", "spacing", "units")
+        }
+        return replace(other, **same)
+
     def batches(
         self, size: int, *, indices: Sequence[int] | np.ndarray | None = None
     ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray | None]]:

@@ -12,6 +12,7 @@ from subduce.data import Pairs
 from subduce.groups import FiniteGroup, GroupIrrep, Subgroup, direction_symbol, invariant_basis, subgroup
 
 from ._actions import Action, blocks
+from ._describe import described, scales_of
 from ._laws import Evidence, Laws
 from ._local import LocalFunctions
 from ._moments import Moments, gather
@@ -62,12 +63,24 @@ class Investigation:
     @cached_property
     def moments(self) -> Moments:
         """The moments of everything; targets have unit mean square, each set of components that the group mixes."""
-        survey = self.pairs.survey()
-        scale = _scales(survey.input_variance, blocks(self.action.input))
-        raw = gather(self.pairs, self.everything, scale_input=scale, scale_target=np.ones(self.action.target.shape[-1]),
-                     increments=self.same_quantity, progress=self.progress)  # fmt: skip
-        size = _scales(raw.square.sum(axis=0) / raw.points.sum(), blocks(self.action.target))
+        raw, size = self._raw, self.target_scale
         return Moments(raw.gram, raw.cross / size, raw.square / size**2, raw.points)
+
+    @cached_property
+    def _raw(self) -> Moments:
+        ones = np.ones(self.action.target.shape[-1])
+        return gather(self.pairs, self.everything, scale_input=self.input_scale, scale_target=ones,
+                      increments=self.same_quantity, progress=self.progress)  # fmt: skip
+
+    @cached_property
+    def input_scale(self) -> np.ndarray:
+        """What each channel of the input is divided by: one number for all that the group mixes."""
+        return scales_of(self.pairs.survey().input_variance, blocks(self.action.input))
+
+    @cached_property
+    def target_scale(self) -> np.ndarray:
+        """What each channel of the target is divided by."""
+        return scales_of(self._raw.square.sum(axis=0) / self._raw.points.sum(), blocks(self.action.target))
 
     @cached_property
     def same_quantity(self) -> bool:
@@ -288,23 +301,3 @@ def discover(
             "--distribution tests whether the data themselves are symmetric"
         )
     return Investigation(pairs, action, level, delta, estimator, seed, progress).results()
-
-
-def described(kept: Subgroup) -> dict[str, Any]:
-    """A subgroup by name, elements, setting and generators."""
-    return {
-        "name": kept.name,
-        "order": kept.order,
-        "elements": list(kept.elements),
-        "conjugacy": kept.setting,
-        "generators": [kept.parent.elements[g] for g in kept.generators],
-    }
-
-
-def _scales(variance: np.ndarray, sets: Sequence[Sequence[int]]) -> np.ndarray:
-    """One scale for every set of components that are mixed; 1 where they do not vary."""
-    scale = np.ones(len(variance))
-    for members in sets:
-        mean = float(np.mean(variance[members]))
-        scale[members] = mean**0.5 if mean > 0 else 1.0
-    return scale

@@ -78,28 +78,37 @@ class Evidence:
 
     def kept(self, subgroup: Subgroup) -> Test:
         """Whether the law is one that a subgroup keeps; its free coefficients are fitted and projected out."""
-        return self._score(*self.laws.split(subgroup))
+        return self.score(*self.laws.split(subgroup))
 
     def absent(self, irrep: GroupIrrep) -> Test:
         """Whether the law has no part in an irrep, whatever its parts in all others."""
         others = [self.laws.part(other) for other in self.laws.group.irreps if other.name != irrep.name]
-        return self._score(np.concatenate(others, axis=1), self.laws.part(irrep))
+        return self.score(np.concatenate(others, axis=1), self.laws.part(irrep))
+
+    def scores_of(self, irrep: GroupIrrep) -> Float[np.ndarray, "units columns"]:
+        """Each unit's part in an irrep: its scores at a law without that part, as coefficients."""
+        others = [self.laws.part(other) for other in self.laws.group.irreps if other.name != irrep.name]
+        return self._scores(np.concatenate(others, axis=1), self.laws.part(irrep))[0]
 
     def beyond(self, known: np.ndarray, more: np.ndarray) -> Test:
         """Whether some laws are needed beside known ones: the lack of fit of these."""
-        return self._score(known, more)
+        return self.score(known, more)
 
-    def _score(self, nuisance: np.ndarray, tested: np.ndarray) -> Test:
+    def score(self, nuisance: np.ndarray, tested: np.ndarray) -> Test:
         """The score test of some directions, with those of the nuisance directions projected out."""
         if not tested.shape[1]:
             return Test(1.0, 0.0, 0, "nothing to test")
-        m, q = self.laws.shape
-        fitted, weights = self._projection(nuisance, tested)
-        gradients = self.moments.gradients((nuisance @ fitted).reshape(m, q)).reshape(self.moments.units, -1)
-        scores = gradients @ tested - (gradients @ nuisance) @ weights
+        scores, weights = self._scores(nuisance, tested)
         information = tested.T @ self._curved(tested) - weights.T @ (nuisance.T @ self._curved(tested))
         floor = _LOST * float(np.abs(np.linalg.eigvalsh(self.gram)).max())
         return mean_is_zero(scores, information, floor=floor, nothing=_EXACT * self.total)
+
+    def _scores(self, nuisance: np.ndarray, tested: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Each unit's scores in some directions, nuisance projected out, and the weights that do it."""
+        m, q = self.laws.shape
+        fitted, weights = self._projection(nuisance, tested)
+        gradients = self.moments.gradients((nuisance @ fitted).reshape(m, q)).reshape(self.moments.units, -1)
+        return gradients @ tested - (gradients @ nuisance) @ weights, weights
 
     def _projection(self, nuisance: np.ndarray, tested: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The nuisance coefficients fitted alone, and the nuisance scores that explain the tested ones."""
@@ -162,7 +171,7 @@ class Evidence:
     def part_of(self, irrep: GroupIrrep) -> Size:
         """The root mean square of the law's part in an irrep."""
         basis = self.laws.part(irrep)
-        return self._size_of_image(lambda laws: (laws @ basis) @ basis.T)
+        return self.size_of_image(lambda laws: (laws @ basis) @ basis.T)
 
     def defect(self, element: int) -> Size:
         """The root mean square of g·f − f."""
@@ -173,9 +182,9 @@ class Evidence:
             whole = laws.reshape(-1, m, q)
             return (left @ whole @ right.T - whole).reshape(laws.shape)
 
-        return self._size_of_image(moved)
+        return self.size_of_image(moved)
 
-    def _size_of_image(self, image) -> Size:
+    def size_of_image(self, image) -> Size:
         return size_of(self._measured(image(self.law.reshape(-1))), self._measured(image(self._errors)))
 
     def coefficients(self, irrep: GroupIrrep) -> Float[np.ndarray, "copies dim"]:

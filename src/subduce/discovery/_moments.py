@@ -1,10 +1,11 @@
 """One pass over the data: for every exchangeable unit, the moments that all tests are made of."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from subduce.data import Pairs
 
@@ -35,6 +36,11 @@ class Moments:
         """The sum of residual times function over each unit's points: the score of every coefficient, unit by unit."""
         return self.cross - self.gram @ law
 
+    def at(self, place: int, places: int) -> "Moments":
+        """The moments at one place of units that were divided."""
+        rows = slice(place, None, places)
+        return Moments(self.gram[rows], self.cross[rows], self.square[rows], self.points[rows])
+
     def restricted(self, functions: np.ndarray) -> "Moments":
         """The moments of some of the functions."""
         return Moments(self.gram[:, functions][:, :, functions], self.cross[:, functions], self.square, self.points)
@@ -47,15 +53,21 @@ def gather(
     scale_input: Float[np.ndarray, " channels"],
     scale_target: Float[np.ndarray, " targets"],
     increments: bool,
+    places: Int[np.ndarray, "*space"] | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Moments:
-    """The moments of some functions of the input with the target, or with its difference to the input."""
+    """The moments of some functions of the input with the target, or with its difference to the input.
+
+    With `places`, a number for each point of the grid, a unit is divided by them: its moments stand one place after the
+    other. Units of which there are very many are put together, which exchangeable ones allow.
+    """
     labels, units = np.unique(pairs.units, return_inverse=True)
     m, q = len(functions), pairs.target_channels.count if pairs.target_channels else pairs.input_channels.count
     most = max(16, _LARGEST // (m * m))
-    if len(labels) > most:  # units are exchangeable: some put together are units again
+    if len(labels) > most:
         units = units % most
-    count = int(units.max()) + 1
+    divided = 1 if places is None else int(places.max()) + 1
+    count = (int(units.max()) + 1) * divided
     gram, cross = np.zeros((count, m, m)), np.zeros((count, m, q))
     square, points = np.zeros((count, q)), np.zeros(count)
     done = 0
@@ -70,13 +82,25 @@ def gather(
             for phi, where in _evaluated(functions, x, pairs):
                 phi = phi.reshape(m, -1)
                 out = y[(slice(None), *where)].reshape(q, -1)
-                gram[unit] += phi @ phi.T
-                cross[unit] += phi @ out.T
-                square[unit] += (out * out).sum(axis=1)
-                points[unit] += phi.shape[1]
+                for row, chosen in _divided(int(unit) * divided, places, where):
+                    some, wanted = phi[:, chosen], out[:, chosen]
+                    gram[row] += some @ some.T
+                    cross[row] += some @ wanted.T
+                    square[row] += (wanted * wanted).sum(axis=1)
+                    points[row] += some.shape[1]
         done += len(rows)
         progress(done, len(pairs))
     return Moments(gram, cross, square, points)
+
+
+def _divided(first: int, places: np.ndarray | None, where: tuple) -> Iterator[tuple[int, Any]]:
+    """The rows that points add to, and which points those are."""
+    if places is None:
+        yield first, slice(None)
+        return
+    here = places[where].reshape(-1)
+    for place in np.unique(here).tolist():
+        yield first + place, here == place
 
 
 def _evaluated(functions: LocalFunctions, x: np.ndarray, pairs: Pairs):

@@ -114,7 +114,7 @@ def discovered(**more) -> dict:
 
 def test_discovery_shows_verdict_irreps_elements_and_classes(tmp_path):
     text = page(tmp_path, record("discover", **discovered()))
-    body = text.split("</style>")[1]
+    body = text.split("</style>", 1)[1]
     assert "The law breaks D2 &lt;down&gt; to Cs(m_y)." in body
     assert body.count("<svg") == 2
     for expected in ("Cs(m_y)", "B2 cannot be seen", "m_x, C2", "0.01 (0.009 to 0.011)", "(−1.00)", "delta",

@@ -1,0 +1,103 @@
+"""Laws of vectors with known symmetry (G23, G33, G37, G38): groups by name, by generators, and all of O(3)."""
+
+import numpy as np
+import pytest
+
+from subduce.config import InputError
+from subduce.data import open_pairs
+from subduce.discovery import action_on, discover, discover_continuous
+from tests.unit.discovery.cases import V4, pendulum, vectors
+
+
+@pytest.mark.parametrize(
+    ("terms", "kept", "irreps"),
+    [
+        (lambda angle, velocity: 0 * angle, "V4", set()),
+        (lambda angle, velocity: -0.6 * velocity, "<P>", {"P+T-"}),
+        (lambda angle, velocity: 0.3 + 0 * angle, "<T>", {"P-T+"}),
+        (lambda angle, velocity: 0.3 * angle * velocity, "<P*T>", {"P-T-"}),
+        (lambda angle, velocity: 0.3 - 0.6 * velocity, "{e}", {"P+T-", "P-T+"}),
+    ],
+)
+def test_a_pendulum_keeps_what_its_forces_keep(terms, kept, irreps):
+    pairs = pendulum(terms)
+    found = discover(pairs, action_on(pairs, V4))
+    assert found["preserved"]["name"] == kept
+    assert {row["irrep"] for row in found["irreps"] if row["verdict"] == "broken"} == irreps
+
+
+@pytest.mark.parametrize(
+    ("gradient", "kept", "irreps"),
+    [
+        ([[0.3, 0], [0, -0.3]], "D2(axes)", {"B1"}),
+        ([[0, -0.3], [0.3, 0]], "C4", {"A2"}),
+        ([[0, 0.3], [0, 0]], "C2", {"A2", "B2"}),
+    ],
+)
+def test_a_velocity_gradient_breaks_as_strain_and_rotation_do(gradient, kept, irreps):
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(500, 2))
+    pairs = vectors(x, x @ np.array(gradient).T + 0.05 * rng.normal(size=x.shape))
+    found = discover(pairs, action_on(pairs, "D4"))
+    assert found["preserved"]["conjugacy"] == kept
+    assert {row["irrep"] for row in found["irreps"] if row["verdict"] == "broken"} == irreps
+
+
+@pytest.mark.parametrize(("masses", "order"), [((1, 1, 1), 6), ((1, 1, 2), 2), ((1, 2, 3), 1)])
+def test_a_ring_of_springs_keeps_the_permutations_of_equal_masses(masses, order):
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(2000, 3))
+    force = -(2 * x - np.roll(x, 1, 1) - np.roll(x, -1, 1)) / np.array(masses) + 0.05 * rng.normal(size=x.shape)
+    swap, turn = np.eye(3)[[1, 0, 2]].tolist(), np.eye(3)[[1, 2, 0]].tolist()
+    group = {"name": "S3", "generators": {"s": {"input": swap, "target": swap}, "c": {"input": turn, "target": turn}}}
+    pairs = open_pairs({"input": x, "target": force})
+    found = discover(pairs, action_on(pairs, group))
+    assert found["preserved"]["order"] == order
+    if order == 2:
+        assert found["preserved"]["elements"] == ["e", "s"]
+        assert {row["dimension"] for row in found["irreps"] if row["verdict"] == "broken"} == {2}
+
+
+def crossed(electric, magnetic, seed=1, noise=0.02, samples=200):
+    rng = np.random.default_rng(seed)
+    v = rng.normal(size=(samples, 3))
+    return vectors(v, np.array(electric) + np.cross(v, magnetic) - 0.3 * v + noise * rng.normal(size=v.shape))
+
+
+def test_crossed_fields_come_out_with_their_directions_signs_and_sizes():
+    found = discover_continuous(crossed((1, 0, 0), (0, 1, 0)), "O(3)")
+    rows = {row["irrep"]: row for row in found["irreps"]}
+    assert {name for name, row in rows.items() if row["verdict"] == "broken"} == {"1o", "1e"}
+    assert rows["1o"]["value"] == pytest.approx([1, 0, 0], abs=0.02)
+    assert rows["1e"]["value"] == pytest.approx([0, 1, 0], abs=0.02)
+    assert rows["1o"]["direction"] == pytest.approx([1, 0, 0], abs=0.02)
+    assert rows["1e"]["direction"] == pytest.approx([0, 1, 0], abs=0.02)
+    assert (found["preserved"]["name"], found["preserved"]["elements"]) == ("Cs", ["e", "m_y"])
+    assert {row["name"] for row in found["elements"]} == {"Lx", "Ly", "Lz", "inversion"}
+
+
+@pytest.mark.parametrize(
+    ("electric", "magnetic", "kept"),
+    [((0, 0, 0), (0, 0, 0), "O3"), ((0, 0, 1), (0, 0, 0), "Cinfv"), ((0, 0, 0), (0, 1, 0), "Cinfh")],
+)
+def test_a_single_field_keeps_the_turns_about_it(electric, magnetic, kept):
+    assert discover_continuous(crossed(electric, magnetic), "O(3)")["preserved"]["name"] == kept
+
+
+def test_an_anisotropic_mass_is_a_tensor():
+    rng = np.random.default_rng(5)
+    v = rng.normal(size=(300, 3))
+    pairs = vectors(v, v @ np.diag([1.0, 1.0, 1.3]) + 0.02 * rng.normal(size=v.shape))
+    found = discover_continuous(pairs, "O(3)")
+    assert {row["irrep"] for row in found["irreps"] if row["verdict"] == "broken"} == {"2e"}
+    assert found["preserved"]["conjugacy"] == "Dinfh(z)"
+
+
+def test_wrong_groups_are_refused_in_words():
+    pairs = pendulum(lambda angle, velocity: 0 * angle, samples=100)
+    with pytest.raises(InputError, match="1 × 1"):
+        action_on(pairs, {"generators": {"P": {"input": [[-1, 0], [0, -1]], "target": [[1, 0], [0, 1]]}}})
+    with pytest.raises(InputError, match="generators"):
+        action_on(pairs, {"elements": []})
+    with pytest.raises(InputError, match="orthogonal"):
+        action_on(pairs, {"generators": {"P": {"input": [[2, 0], [0, 1]], "target": [[1]]}}})
