@@ -1,6 +1,7 @@
 """Which elements and irreps of a group data break, the subgroup they keep, how large and how sure."""
 
 import argparse
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -69,6 +70,12 @@ def run(options: argparse.Namespace) -> Any:
     reading = {name: getattr(options, name) for name in _READING if getattr(options, name) is not None}
     if options.spacing is not None:
         reading["spacing"] = _numbers(options.spacing, "--spacing")
+    if options.distribution and options.target is not None:
+        raise InputError("--target and --distribution: the distribution is that of the input; give one of them")
+
+    def keep(record: Any) -> None:
+        keep_record(record, options.output)
+
     with progress("sample") as advance:
         record = discover_symmetries(
             options.data,
@@ -83,6 +90,8 @@ def run(options: argparse.Namespace) -> Any:
             scales=_numbers(options.scales, "--scales") if options.scales is not None else (),
             seeds=options.seeds,
             seed=options.seed or 0,
+            output=options.output,
+            on_part=keep,
             progress=advance,
             input=options.input,
             units=options.units,
@@ -92,7 +101,7 @@ def run(options: argparse.Namespace) -> Any:
     if page:
         from ..report import write_report
 
-        keep_record(record, options.output)
+        keep(record)
         write_report([record], page, title="Which symmetries the data break")
     say(*describe(record.results))
     if page:
@@ -111,6 +120,13 @@ def describe(results: Any) -> list[str]:
         lines += ["", *_columns(["irrep", "verdict", "share of the law", "p"], rows)]
     if results.get("elements"):
         lines += ["", *_elements(results)]
+    if rows := (results.get("distribution") or {}).get("irreps"):
+        cells = [
+            [r["irrep"], str(r["moment"]), r["verdict"], _range(r["effect"], r["interval"]), _number(r["p_value"])]
+            for r in rows
+        ]
+        lines += ["", *_columns(["irrep", "moment", "verdict", "part of the moment", "p"], cells)]
+    lines += _more(results)
     if results.get("lack_of_fit"):
         lines += [
             "",
@@ -119,6 +135,36 @@ def describe(results: Any) -> list[str]:
             f"smallest effect that {results['units']} units would show: {_number(results['detectable_effect'])}",
         ]
     return [*lines, *(f"warning: {warning}" for warning in results.get("warnings") or [])]
+
+
+def _more(results: Any) -> list[str]:
+    """Where, when and at which scales, a line each."""
+    lines = []
+    if found := results.get("where"):
+        total = math.prod(found["boxes"])
+        said = [f"{row['irrep']} in {row['boxes']} of {total} boxes" for row in found["irreps"] if row["boxes"]]
+        moved = [axis for axis, row in found["translations"].items() if row["verdict"] == "broken"]
+        lines.append(f"where: {', '.join(said) or 'no irrep is broken in any box alone'}")
+        lines.append(f"the law changes along {' and '.join(moved)}" if moved else "the law changes along no axis")
+    if found := results.get("when"):
+        for row in found["irreps"]:
+            if row["onset"] is None:
+                lines.append(f"when: {row['irrep']} with no onset")
+            else:
+                low, high = row["interval"]
+                lines.append(f"when: {row['irrep']} from pair {row['onset']} on ({low} to {high})")
+        if not found["irreps"]:
+            lines.append("when: no irrep is broken")
+    for row in results.get("scales") or []:
+        low, high = row["band"]
+        kept = [f"the law {_setting(row['preserved'])}"] if row.get("preserved") else []
+        kept.append(f"the distribution {_setting(row['distribution']['preserved'])}")
+        lines.append(f"wavenumber {low:g} to {'the largest' if high is None else f'{high:g}'}: {', '.join(kept)}")
+    return ["", *lines] if lines else []
+
+
+def _setting(found: Any) -> str:
+    return f"keeps {found.get('conjugacy') or found['name']}"
 
 
 def _elements(results: Any) -> list[str]:

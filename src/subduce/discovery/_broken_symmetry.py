@@ -289,6 +289,12 @@ def discover(
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> dict[str, Any]:
     """Which elements and irreps of a group the law from input to target breaks, and the subgroup that it keeps."""
+    check_pairs(pairs)
+    return Investigation(pairs, action, level, delta, estimator, seed, progress).results()
+
+
+def check_pairs(pairs: Pairs) -> None:
+    """Raise `InputError` where no law can be tested: too few units, or a target that is the input."""
     units = len(np.unique(pairs.units))
     if units < _FEWEST:
         raise InputError(
@@ -300,4 +306,3 @@ def discover(
             "target and input are the same array: the identity keeps every symmetry, so no law can be tested; "
             "--distribution tests whether the data themselves are symmetric"
         )
-    return Investigation(pairs, action, level, delta, estimator, seed, progress).results()

@@ -4,7 +4,8 @@ import hashlib
 import json
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from io import BytesIO
 from pathlib import Path
 from typing import Any, get_args
 
@@ -14,12 +15,18 @@ from subduce import __version__
 from subduce.config import InputError
 from subduce.data import Pairs, open_pairs
 from subduce.groups import FiniteGroup, subgroup
-from subduce.records import Record, fingerprint
+from subduce.records import Record, fingerprint, write_whole
 
 from ._actions import Action, action_on
-from ._broken_symmetry import Estimator, discover
+from ._broken_symmetry import Estimator, Investigation, check_pairs
+from ._continuous import discover_continuous
+from ._distribution import distribution as distribution_of
+from ._places import scales as bands
+from ._places import when as onsets
+from ._places import where as places
 from ._words import methods, verdict
 
+_CONTINUOUS = {"O(3)": "O(3)", "O3": "O(3)", "SO(3)": "SO(3)", "SO3": "SO(3)"}
 _BY_SIGNS = 13  # units: with fewer, p-values come from the signs of the units and have a least value
 
 
@@ -30,13 +37,15 @@ def discover_symmetries(
     time_odd: Sequence[str] = (),
     level: float = 0.05,
     delta: float = 0.01,
-    estimator: str = "auto",
+    estimator: Estimator = "auto",
     distribution: bool = False,
     where: bool = False,
     when: bool = False,
     scales: Sequence[float] = (),
     seeds: int | None = None,
     seed: int = 0,
+    output: str | Path | None = None,
+    on_part: Callable[[Record], None] = lambda record: None,
     progress: Callable[[int, int], None] = lambda done, total: None,
     **reading: Any,
 ) -> Record:
@@ -50,6 +59,10 @@ def discover_symmetries(
     `results` hold also the `verdict` in one sentence, the `classes` of elements that act alike on a law that keeps the
     preserved subgroup, and the `methods` for a paper.
 
+    `distribution` tests the inputs alone, without a law. `where`, `when` and `scales` (edges of bands of wavenumber)
+    add maps, onsets and bands; the maps go into `where.npz` in the folder `output` too. `on_part` takes the record as it
+    stands after each of these, so that what is done can be kept.
+
     Raises `InputError`, one line, for data or options that cannot be used.
 
     >>> import numpy as np
@@ -60,39 +73,118 @@ def discover_symmetries(
     'D2(axes)'
     """
     began = time.monotonic()
-    _check_options(level, delta, estimator, seed, {"--distribution": distribution, "--where": where, "--when": when,
-                                             "--scales": len(scales) > 0, "--seeds": seeds is not None})  # fmt: skip
+    _check_options(level, delta, estimator, seed, seeds)
     inputs = _inputs(data, group)
     whole = _group(group)
+    if distribution and not isinstance(data, Pairs):
+        reading["distribution"] = True
     pairs = data if isinstance(data, Pairs) else _open(data, reading)
-    try:
-        action = action_on(pairs, whole, time_odd=time_odd)
-        _check_testable(action.group, pairs, level)
-        found = discover(pairs, action, level=level, delta=delta, estimator=estimator,  # type: ignore[arg-type]
-                         seed=seed, progress=progress)  # fmt: skip
-    except InputError:
-        raise
-    except ValueError as error:  # of groups: a name that is none, too many subgroups
-        raise InputError(str(error)) from None
     unit = str(reading.get("units", "sample"))
-    found["warnings"] = [*found["warnings"], *_idle(action)]
-    results = {"verdict": verdict(found), **found, "classes": _classes(action, found)}
-    results["methods"] = methods(results, unit=unit, version=__version__)
     settings = {
         "group": whole.name if isinstance(whole, FiniteGroup) else whole,
         "time_odd": list(time_odd),
-        "level": level,
-        "delta": delta,
-        "estimator": estimator,
-        "seed": seed,
+        **{"level": level, "delta": delta, "estimator": estimator, "seed": seed},
         **_described(pairs),
         "units": unit,
         "reading": {key: value for key, value in reading.items() if value is not None and key != "units"},
     }
-    return Record("discover", inputs, settings, results, time.monotonic() - began)
+
+    def told(found: dict[str, Any]) -> Record:
+        results = {"verdict": verdict(found), **found}
+        results["methods"] = methods(results, unit=unit, version=__version__)
+        return Record("discover", inputs, settings, results, time.monotonic() - began)
+
+    asked = {"where": where, "when": when, "scales": tuple(scales)}
+    try:
+        if isinstance(whole, str) and whole in _CONTINUOUS:
+            return told(
+                _continuous(pairs, _CONTINUOUS[whole], asked | {"distribution": distribution}, level, delta, seed)
+            )
+        action = action_on(pairs, whole, time_odd=time_odd)
+        _check_testable(action.group, pairs, level)
+        record = None
+        for found in _findings(
+            Investigation(pairs, action, level, delta, estimator, seed, progress), asked, output and Path(output)
+        ):
+            record = told(found)
+            on_part(record)
+    except InputError:
+        raise
+    except ValueError as error:  # of groups: a name that is none, too many subgroups
+        raise InputError(str(error)) from None
+    assert record is not None
+    return record
 
 
-def _check_options(level: float, delta: float, estimator: str, seed: int, more: Mapping[str, bool]) -> None:
+def _findings(about: Investigation, asked: Mapping[str, Any], output: Path | None) -> Iterator[dict[str, Any]]:
+    """The results, again after every part that was asked for."""
+    if about.pairs.target_channels is None:
+        found = _of_distribution(about)
+    else:
+        check_pairs(about.pairs)
+        found = about.results()
+        found |= {"classes": _classes(about.action, found), "warnings": [*found["warnings"], *_idle(about.action)]}
+    yield found
+    if asked["where"]:
+        found = found | {"where": _map(about, output)}
+        yield found
+    if asked["when"]:
+        found = found | {"when": onsets(about)}
+        yield found
+    if asked["scales"]:
+        yield found | {"scales": bands(about, asked["scales"])}
+
+
+def _of_distribution(about: Investigation) -> dict[str, Any]:
+    """The results where there is one array alone."""
+    found = distribution_of(about.pairs, about.action, level=about.level, seed=about.seed, progress=about.progress)
+    return {
+        "group": about.group.name,
+        "order": about.group.order,
+        "kind": "distributional",
+        "distribution": found,
+        "level": about.level,
+        "correction": "closed testing",
+        "units": len(np.unique(about.pairs.units)),
+        "warnings": _idle(about.action),
+    }
+
+
+def _continuous(
+    pairs: Pairs, group: str, asked: Mapping[str, Any], level: float, delta: float, seed: int
+) -> dict[str, Any]:
+    """The results for O(3) and SO(3), which act on vectors."""
+    more = [f"--{name}" for name, given in asked.items() if given]
+    if more:
+        raise InputError(f"{', '.join(more)}: needs a finite group; {group} is tested on vectors with a target alone")
+    units = len(np.unique(pairs.units))
+    if units < _BY_SIGNS:
+        raise InputError(f"{units} exchangeable units are too few for {group}: at least {_BY_SIGNS} are needed")
+    return discover_continuous(pairs, group, level=level, delta=delta, seed=seed)
+
+
+def _map(about: Investigation, output: Path | None) -> dict[str, Any]:
+    """Where: verdicts by irrep, with the maps; these go into a file too where there is a folder for it."""
+    if about.pairs.target_channels is None:
+        raise InputError("--where maps a law; it needs a target, and --distribution has none")
+    found = places(about)
+    p_values = np.array(found["p_values"])
+    broken = p_values < about.level
+    rows = [
+        {"irrep": name, "verdict": "broken" if b.any() else "undetermined", "boxes": int(b.sum())}
+        for name, b in zip(found["irreps"], broken, strict=True)
+    ]
+    result = found | {"irreps": rows, "file": None}
+    if output is not None:
+        stream = BytesIO()
+        names = np.array([row["irrep"] for row in rows])
+        np.savez(stream, irreps=names, p_values=p_values, energy_fractions=found["energy_fractions"], broken=broken)
+        write_whole(output / "where.npz", stream.getvalue())
+        result["file"] = "where.npz"
+    return result
+
+
+def _check_options(level: float, delta: float, estimator: str, seed: int, seeds: int | None) -> None:
     if not 0 < level < 1:
         raise InputError(f"level {level:g}: expected a chance of error between 0 and 1, such as 0.05")
     if not 0 < delta < math.inf:
@@ -102,12 +194,8 @@ def _check_options(level: float, delta: float, estimator: str, seed: int, more: 
     known = get_args(Estimator)
     if estimator not in known:
         raise InputError(f"estimator {estimator!r}: expected one of {', '.join(known)}")
-    asked = [name for name, given in more.items() if given]
-    if asked:
-        raise InputError(
-            f"{', '.join(asked)}: not known to this version; it tests the law from input to target on fields and "
-            "vectors, with finite groups"
-        )
+    if seeds is not None:
+        raise InputError("--seeds: for the estimator network, which this version does not have; leave it out")
 
 
 def _open(data: Any, reading: Mapping[str, Any]) -> Pairs:

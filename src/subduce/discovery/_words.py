@@ -3,6 +3,11 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+_SUBGROUPS = {
+    "closed testing": "Subgroups were judged by closed testing",
+    "largest first among closed subgroups, Holm over irreps": "Closed subgroups were judged from the largest down",
+}
+_PLAIN = str.maketrans("", "", "()")  # O(3) is the subgroup O3
 Results = Mapping[str, Any]
 
 
@@ -15,7 +20,7 @@ def verdict(results: Results) -> str:
     >>> verdict({"group": "D4", "order": 8, "preserved": whole, "proven": kept, **none})
     'Undetermined: the data do not reject D4, but prove no part of it to within 0.01.'
     """
-    parts = [_law(results)] if results.get("irreps") is not None and results.get("lack_of_fit") else []
+    parts = [_law(results)] if results.get("lack_of_fit") else []
     if results.get("distribution"):
         parts.append(_distribution(results["distribution"], results))
     return " ".join(parts)
@@ -30,10 +35,10 @@ def methods(results: Results, *, unit: str, version: str) -> str:
             f"exchangeable units ({unit}) with score tests of every irrep and every subgroup, within the laws of the "
             f"class “{results['estimator']}” fitted by least squares; coefficients that a hypothesis leaves free were "
             "fitted and projected out. "
-            f"Subgroups were judged by closed testing at a family-wise error rate of {results['level']:g}, irreps with "
-            "Holm's correction; effects are root mean squares over the data relative to those of the fitted law, with "
-            "95 % bootstrap intervals over units, and “preserved” means that the upper 95 % bound of the effect lies "
-            f"below {results['delta']:g}. "
+            f"{_SUBGROUPS.get(results['correction'], results['correction'])} at a family-wise error rate of "
+            f"{results['level']:g}, irreps with Holm's correction; effects are root mean squares over the data "
+            "relative to those of the fitted law, with 95 % bootstrap intervals over units, and “preserved” means that "
+            f"the upper 95 % bound of the effect lies below {results['delta']:g}. "
             f"The class explains {100 * results['explained']:.3g} % of the target's mean square (lack of fit: "
             f"{_p(results['lack_of_fit']['p_value'])}); {_detectable(results)}."
         )
@@ -42,6 +47,13 @@ def methods(results: Results, *, unit: str, version: str) -> str:
             "Whether the inputs themselves are distributed symmetrically was tested on their first and second moments, "
             f"unit by unit ({unit}), by irrep and by closed testing over the subgroups."
         )
+    if results.get("where"):
+        text.append(
+            "Maps of where were tested in boxes of the grid, with the correction of Benjamini and Yekutieli over boxes "
+            "and irreps."
+        )
+    if results.get("when"):
+        text.append("Onsets are change points of the scores, with bootstrap intervals.")
     return " ".join([*text, f"Computed with subduce {version}."])
 
 
@@ -54,34 +66,41 @@ def _law(results: Results) -> str:
         )
     within = f"to within {results['delta']:g}"
     shown = proven["conjugacy"] if proven and proven["order"] != 1 else None
-    if kept["order"] == results["order"] and results["order"] is not None:
-        if proven and proven["order"] == kept["order"]:
+    if kept["name"] == group.translate(_PLAIN):
+        if _all_proven(results):
             return f"The law keeps {group} {within}."
         some = f"prove only {shown} {within}" if shown else f"prove no part of it {within}"
         return f"Undetermined: the data do not reject {group}, but {some}."
     broken = [row for row in results["irreps"] if row["verdict"] == "broken"]
     why = f": {_listed([_broken(row) for row in broken])} {_is(broken)} broken" if broken else ""
-    left = "nothing of it" if kept["order"] == 1 else kept["conjugacy"]
+    left = kept.get("conjugacy") or kept["name"]
     to = "and keeps nothing of it" if kept["order"] == 1 else f"down to {left}"
     sure = ""
     if kept["order"] != 1:
         if proven and proven["order"] == kept["order"]:
             sure = f"; {left} is proven {within}"
-        else:
+        elif results["order"] is not None:
             sure = f"; of what is not rejected, {shown or 'nothing'} is proven {within}"
     return f"The law breaks {group} {to}{why}{sure}."
+
+
+def _all_proven(results: Results) -> bool:
+    proven = results.get("proven")
+    if proven:
+        return proven["order"] == results["order"]
+    return all(row["verdict"] == "preserved" for row in results["elements"])
 
 
 def _broken(row: Results) -> str:
     share = 100 * (row.get("energy_fraction") or 0.0)
     where = row.get("direction_symbol")
-    direction = f", along {where}" if where and row.get("dimension", 1) > 1 else ""
+    direction = f", along {(where or '').removeprefix('along ')}" if where and row.get("dimension", 1) > 1 else ""
     return f"{row['irrep']} ({share:.2g} % of the law{direction}, {_p(row['p_value'])})"
 
 
 def _distribution(found: Results, results: Results) -> str:
     kept, group = found["preserved"], results["group"]
-    if kept.get("order") == results["order"]:
+    if kept["name"] == group:
         return f"The distribution of the inputs shows no breaking of {group} ({_p(found['p_value'])})."
     broken = list(dict.fromkeys(r["irrep"] for r in found.get("irreps") or [] if r.get("verdict") == "broken"))
     why = f" in {_listed(broken)}" if broken else ""

@@ -185,6 +185,23 @@ def ranges(
         return Plot(_svg(figure), caption)
 
 
+def heat(values: Sequence[Any], *, x: str, y: str, caption: str) -> Plot:
+    """A map of values over two axes, the first downwards; further axes are averaged over."""
+    shown = np.asarray([[np.nan if v is None else np.mean(v) for v in row] for row in values], dtype=float)
+    with rc_context(_STYLE):
+        figure, axes = _figure((_WIDE[0], 3.4))
+        axes.grid(visible=False)
+        largest = float(np.nanmax(shown, initial=0.0)) or 1.0
+        mesh = axes.pcolormesh(shown, cmap="YlOrBr", vmin=0, vmax=largest, edgecolors="white", linewidth=0.4)
+        axes.set(xlabel=f"{x} (boxes)", ylabel=f"{y} (boxes)", aspect="equal")
+        for axis in (axes.xaxis, axes.yaxis):
+            axis.set_major_locator(MaxNLocator(integer=True, nbins=5))
+        axes.invert_yaxis()
+        bar = figure.colorbar(mesh, ax=axes, shrink=0.8)
+        bar.outline.set_visible(False)
+        return Plot(_svg(figure), caption)
+
+
 def _figure(size: tuple[float, float]) -> tuple[Figure, Axes]:
     figure = Figure(figsize=size, layout="constrained")
     FigureCanvasSVG(figure)

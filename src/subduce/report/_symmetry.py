@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ._plots import COLOURS, Plot, ranges
+from ._plots import COLOURS, Plot, heat, ranges
 from ._units import number, plain
 
 Results = Mapping[str, Any]
@@ -49,6 +49,19 @@ def symmetry_plots(results: Results) -> list[Plot]:
         rows = [{**row, "irrep": f"{row['irrep']}, moment {row['moment']}"} for row in rows]
         plots.append(_plot(rows, "irrep", "effect", x="part of the moment",
                            caption="Distribution of the inputs: irreps of its moments", legend=legend))  # fmt: skip
+    return [*plots, *_maps(results.get("where") or {})]
+
+
+def _maps(where: Results) -> list[Plot]:
+    """The share of each irrep that is broken somewhere, over the boxes of a plane; of space, its mean along the last axis."""
+    plots = []
+    shares = where.get("energy_fractions") or []
+    for row, values in zip(where.get("irreps") or [], shares, strict=bool(shares)):
+        if row["boxes"] and len(where["boxes"]) > 1:
+            first, second, *rest = where["axes"].split()
+            mean = f", mean along {rest[0]}" if rest else ""
+            caption = f"Where: share of {row['irrep']} in the law, broken in {row['boxes']} boxes{mean}"
+            plots.append(heat(values, x=second, y=first, caption=caption))
     return plots
 
 
@@ -57,9 +70,7 @@ def symmetry_tables(results: Results) -> list[tuple[str, list[str], list[list[st
     tables = [_subgroups(results)]
     classes = results.get("classes") or []
     if 0 < len(classes) < (results.get("order") or 0):  # else each element is a class of its own
-        rows = [
-            [", ".join(c["elements"]), ", ".join(c["verdicts"]), _span(c.get("effect"))] for c in classes
-        ]
+        rows = [[", ".join(c["elements"]), ", ".join(c["verdicts"]), _span(c.get("effect"))] for c in classes]
         caption = "Classes: elements that act alike on every law that keeps the subgroup not rejected"
         tables.append((caption, ["elements", "verdict", "effect"], rows))
     if results.get("irreps"):
@@ -83,7 +94,29 @@ def symmetry_tables(results: Results) -> list[tuple[str, list[str], list[list[st
             for r in rows
         ]  # fmt: skip
         tables.append(("Distribution of the inputs", ["irrep", "moment", "verdict", "part (95 %)", "p"], cells))
-    return [table for table in tables if table[2]]
+    return [table for table in [*tables, *_places(results)] if table[2]]
+
+
+def _places(results: Results) -> list[tuple[str, list[str], list[list[str]]]]:
+    """Tables of translations, onsets and scales."""
+    kept = (results.get("where") or {}).get("translations") or {}
+    along = [[axis, row["verdict"], p_value(row.get("p_value"))] for axis, row in kept.items()]
+    onsets = [
+        [row["irrep"], plain(row.get("onset")), " to ".join(map(plain, row.get("interval") or ["–"]))]
+        for row in (results.get("when") or {}).get("irreps") or []
+    ]
+    bands = []
+    for row in results.get("scales") or []:
+        low, high = row["band"]
+        broken = [r["irrep"] for r in row.get("irreps") or [] if r["verdict"] == "broken"]
+        name = f"{plain(low)} to {plain(high)}" if high is not None else f"{plain(low)} and more"
+        bands.append([name, _subgroup(row.get("preserved")), _names(broken),
+                      _subgroup(row["distribution"].get("preserved"))])  # fmt: skip
+    return [
+        ("Whether the law is the same along each axis", ["axis", "verdict", "p"], along),
+        ("When each broken irrep sets in, by pair from 0", ["irrep", "onset", "95 %"], onsets),
+        ("Bands of wavenumber", ["|k|", "law keeps", "law breaks", "distribution keeps"], bands),
+    ]
 
 
 def _elements(results: Results) -> list[Results]:

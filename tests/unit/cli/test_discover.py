@@ -122,6 +122,40 @@ def test_nothing_is_written_over(run, save, tmp_path):
     assert "--overwrite" in said
 
 
+def test_where_when_and_scales_are_told_and_shown(run, save, tmp_path):
+    options = ["--no-channels", "--where", "--when", "--scales", "1,3", "--output", tmp_path / "out"]
+    code, record, said = run(save(**fields()), "--group", "D4", *options)
+    assert code == 0
+    assert "where: B1 in " in said
+    assert "when: B1 " in said
+    assert "wavenumber 1 to 3: the law keeps " in said
+    assert (tmp_path / "out" / "where.npz").exists()
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert "Where: share of B1" in page
+    assert "Bands of wavenumber" in page
+
+
+def test_one_array_alone(run, save):
+    code, record, said = run(save(input=fields()["input"]), "--group", "D4", "--no-channels", "--distribution")
+    assert (code, record["results"]["kind"]) == (0, "distributional")
+    assert said.startswith("The distribution of the inputs")
+    assert "moment" in said
+
+
+def test_an_interruption_keeps_the_parts_that_are_done(run, save, monkeypatch, tmp_path):
+    def stop(*arguments):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("subduce.discovery._study.onsets", stop)
+    options = ["--no-channels", "--where", "--when", "--output", tmp_path / "out"]
+    code, record, said = run(save(**fields()), "--group", "D4", *options)
+    assert (code, record) == (130, None)
+    assert f"what was done is in {tmp_path / 'out'}" in said
+    kept = Record.from_json((tmp_path / "out" / "record.json").read_text()).results
+    assert "where" in kept
+    assert "when" not in kept
+
+
 def test_an_interruption_ends_with_130(run, save, monkeypatch):
     def stop(*arguments, **options):
         raise KeyboardInterrupt
@@ -184,6 +218,11 @@ BAD_OPTIONS = [
     (["--group", "D4", "--lag", "soon"], "--lag", "int"),
     (["--group", "D4", "--seed", "-1"], "seed -1", "from 0 up"),
     (["--group", "D4", "--time-odd", "velocity"], "no variable 'velocity'", "input, target"),
+    (["--group", "D4", "--target", "input", "--distribution"], "--target and --distribution", "give one"),
+    (["--group", "D4", "--distribution", "--where"], "--where maps a law", "--distribution"),
+    (["--group", "D4", "--scales", "large"], "--scales 'large'", "numbers"),
+    (["--group", "D4", "--seeds", "2"], "--seeds", "leave it out"),
+    (["--group", "O(3)"], "does not act on a grid", "take Oh"),
     ([], "--group", "required"),
 ]
 

@@ -7,6 +7,7 @@ from subduce.config import InputError
 from subduce.data import open_pairs
 from subduce.discovery import discover_symmetries, verdict
 from subduce.groups import dihedral
+from tests.unit.discovery.cases import smooth, step
 
 KEPT = {"name": "D2", "order": 4, "conjugacy": "D2(axes)", "elements": ["e", "C2", "m_x", "m_y"]}
 TRIVIAL = {"name": "C1", "order": 1, "conjugacy": "C1", "elements": ["e"]}
@@ -80,7 +81,64 @@ def test_progress_counts_samples():
     assert seen[-1] == (10, 10)
 
 
-@pytest.mark.parametrize("options", [{"where": True}, {"when": True}, {"scales": [1, 4]}, {"seeds": 2}])
-def test_what_is_not_there_is_refused_with_what_is(options):
-    with pytest.raises(InputError, match="not known to this version; it tests the law"):
-        discover_symmetries({"input": np.zeros((9, 4))}, "D4", **options)
+def spread(samples=40, size=12, late=0):
+    """Fields that spread faster along x than along y, from a sample on."""
+    rng = np.random.default_rng(0)
+    field = smooth(rng, samples, size)
+    there = (np.arange(samples) >= late)[:, None, None]
+    target = np.where(there, step(field, 0.14, 0.06), step(field)) + 0.05 * rng.normal(size=field.shape)
+    return {"input": field, "target": target}
+
+
+def test_the_record_is_told_after_every_part_and_the_maps_go_into_a_file(tmp_path):
+    told = []
+    record = discover_symmetries(
+        spread(late=20), "D4", no_channels=True, where=True, when=True, scales=(1, 4), output=tmp_path,
+        on_part=told.append,
+    )  # fmt: skip
+    assert [{"where", "when", "scales"} & part.results.keys() for part in told] == [
+        set(), {"where"}, {"where", "when"}, {"where", "when", "scales"},
+    ]  # fmt: skip
+    assert told[-1] == record
+    broken = {row["irrep"]: row["verdict"] for row in record.results["where"]["irreps"]}
+    assert broken["B1"] == "broken"
+    maps = np.load(tmp_path / record.results["where"]["file"])
+    assert maps["p_values"].shape == maps["broken"].shape == (len(broken), 6, 6)
+    assert maps["irreps"].tolist() == list(broken)
+    low, high = record.results["when"]["interval"]
+    assert low <= 20 <= high
+    assert [row["band"] for row in record.results["scales"]] == [[1, 4], [4, None]]
+    assert "boxes of the grid" in record.results["methods"]
+
+
+def test_one_array_alone_is_tested_for_its_distribution(tmp_path):
+    field = smooth(np.random.default_rng(0), 60, stretch=(1, 4))
+    record = discover_symmetries({"input": field}, "D4", no_channels=True, distribution=True)
+    found = record.results
+    assert (found["kind"], found["distribution"]["preserved"]["conjugacy"]) == ("distributional", "D2(axes)")
+    assert found["verdict"].startswith("The distribution of the inputs breaks D4 down to D2(axes) in B1")
+    assert "preserved" not in found
+    with pytest.raises(InputError, match="--where maps a law"):
+        discover_symmetries({"input": field}, "D4", no_channels=True, distribution=True, where=True)
+
+
+@pytest.mark.parametrize("name", ["O(3)", "O3"])
+def test_all_rotations_of_vectors_have_a_sentence_too(name):
+    rng = np.random.default_rng(0)
+    v = rng.normal(size=(100, 3))
+    y = v + np.cross(v, (0, 1, 0)) + 0.02 * rng.normal(size=v.shape)
+    found = discover_symmetries({"input": v, "target": y}, name, channels="1o").results
+    assert found["verdict"].startswith("The law breaks O(3) down to Cinfh(y): 1e (")
+    assert ", along +y, " in found["verdict"]
+    y = 2 * v + 0.02 * rng.normal(size=v.shape)
+    found = discover_symmetries({"input": v, "target": y}, name, channels="1o", delta=0.5).results
+    assert found["verdict"] == "The law keeps O(3) to within 0.5."
+    with pytest.raises(InputError, match="needs a finite group"):
+        discover_symmetries({"input": v, "target": y}, name, channels="1o", when=True)
+    with pytest.raises(InputError, match="at least 13 are needed"):
+        discover_symmetries({"input": v[:9], "target": y[:9]}, name, channels="1o")
+
+
+def test_networks_are_refused_while_there_are_none():
+    with pytest.raises(InputError, match="--seeds"):
+        discover_symmetries({"input": np.zeros((9, 4))}, "D4", seeds=2)
