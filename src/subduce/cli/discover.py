@@ -2,7 +2,7 @@
 
 import argparse
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +58,6 @@ def _add_reading(group: Any) -> None:
 def run(options: argparse.Namespace) -> Any:
     """Look into the data and say what they break."""
     from ..config import InputError
-    from ..discovery import discover_symmetries
 
     if options.data is None:
         if not options.input.endswith("xyz"):
@@ -73,11 +72,27 @@ def run(options: argparse.Namespace) -> Any:
     if options.distribution and options.target is not None:
         raise InputError("--target and --distribution: the distribution is that of the input; give one of them")
 
+    kept: list[Any] = []
+
     def keep(record: Any) -> None:
+        kept[:] = [record]
         keep_record(record, options.output)
 
+    try:
+        record = _discover(options, reading, keep)
+    except KeyboardInterrupt:
+        if kept:
+            _tell(kept[0], page)
+        raise
+    _tell(record, page)
+    return record
+
+
+def _discover(options: argparse.Namespace, reading: dict[str, Any], keep: Callable[[Any], None]) -> Any:
+    from ..discovery import discover_symmetries
+
     with progress("sample") as advance:
-        record = discover_symmetries(
+        return discover_symmetries(
             options.data,
             options.group,
             time_odd=[name for text in options.time_odd for name in text.replace(",", " ").split()],
@@ -98,15 +113,15 @@ def run(options: argparse.Namespace) -> Any:
             no_channels=options.no_channels,
             **reading,
         )
+
+
+def _tell(record: Any, page: Path | None) -> None:
+    say(*describe(record.results))
     if page:
         from ..report import write_report
 
-        keep(record)
         write_report([record], page, title="Which symmetries the data break")
-    say(*describe(record.results))
-    if page:
         say("", f"wrote {page}")
-    return record
 
 
 def describe(results: Any) -> list[str]:

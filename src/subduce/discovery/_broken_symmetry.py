@@ -15,7 +15,7 @@ from ._actions import Action, blocks
 from ._describe import described, scales_of
 from ._laws import Evidence, Laws
 from ._local import LocalFunctions
-from ._moments import Moments, gather
+from ._moments import Moments, Stopped, gather
 from ._significance import Closed, Size, closed_testing, detectable, holm
 
 _FEWEST = 8  # units: fewer cannot reject at the usual levels, whatever they show
@@ -42,6 +42,8 @@ class Investigation:
     estimator: Estimator = "auto"
     seed: int = 0
     progress: Callable[[int, int], None] = lambda done, total: None
+    stopped_after: int | None = None
+    """The number of pairs after which an interruption ended the pass; what is found is of these alone."""
 
     # -- what is gathered
 
@@ -69,8 +71,14 @@ class Investigation:
     @cached_property
     def _raw(self) -> Moments:
         ones = np.ones(self.action.target.shape[-1])
-        return gather(self.pairs, self.everything, scale_input=self.input_scale, scale_target=ones,
-                      increments=self.same_quantity, progress=self.progress)  # fmt: skip
+        try:
+            return gather(self.pairs, self.everything, scale_input=self.input_scale, scale_target=ones,
+                          increments=self.same_quantity, progress=self.progress)  # fmt: skip
+        except Stopped as stop:
+            if stop.moments.units < _FEWEST:
+                raise
+            self.stopped_after = stop.done
+            return stop.moments
 
     @cached_property
     def input_scale(self) -> np.ndarray:

@@ -14,7 +14,7 @@ import numpy as np
 from subduce import __version__
 from subduce.config import InputError
 from subduce.data import Pairs, open_pairs
-from subduce.groups import FiniteGroup, subgroup
+from subduce.groups import FiniteGroup, subgroup, subgroups
 from subduce.records import Record, fingerprint, write_whole
 
 from ._actions import Action, action_on
@@ -27,6 +27,7 @@ from ._places import where as places
 from ._words import methods, verdict
 
 _CONTINUOUS = {"O(3)": "O(3)", "O3": "O(3)", "SO(3)": "SO(3)", "SO3": "SO(3)"}
+_ONSET = 16  # units
 _BY_SIGNS = 13  # units: with fewer, p-values come from the signs of the units and have a least value
 
 
@@ -60,8 +61,9 @@ def discover_symmetries(
     preserved subgroup, and the `methods` for a paper.
 
     `distribution` tests the inputs alone, without a law. `where`, `when` and `scales` (edges of bands of wavenumber)
-    add maps, onsets and bands; the maps go into `where.npz` in the folder `output` too. `on_part` takes the record as it
-    stands after each of these, so that what is done can be kept.
+    add maps, onsets and bands; the maps go into `where.npz` in the folder `output` too. `on_part` takes the record as
+    it stands after each of these, so that what is done can be kept; an interruption of the pass over the data has it
+    take what the pairs read so far say, and goes on as `KeyboardInterrupt`.
 
     Raises `InputError`, one line, for data or options that cannot be used.
 
@@ -79,6 +81,7 @@ def discover_symmetries(
     if distribution and not isinstance(data, Pairs):
         reading["distribution"] = True
     pairs = data if isinstance(data, Pairs) else _open(data, reading)
+    pairs = pairs.without_target() if distribution else pairs
     unit = str(reading.get("units", "sample"))
     settings = {
         "group": whole.name if isinstance(whole, FiniteGroup) else whole,
@@ -94,36 +97,46 @@ def discover_symmetries(
         results["methods"] = methods(results, unit=unit, version=__version__)
         return Record("discover", inputs, settings, results, time.monotonic() - began)
 
-    asked = {"where": where, "when": when, "scales": tuple(scales)}
-    try:
-        if isinstance(whole, str) and whole in _CONTINUOUS:
-            return told(
-                _continuous(pairs, _CONTINUOUS[whole], asked | {"distribution": distribution}, level, delta, seed)
-            )
-        action = action_on(pairs, whole, time_odd=time_odd)
-        _check_testable(action.group, pairs, level)
-        record = None
-        for found in _findings(
-            Investigation(pairs, action, level, delta, estimator, seed, progress), asked, output and Path(output)
-        ):
-            record = told(found)
-            on_part(record)
-    except InputError:
-        raise
-    except ValueError as error:  # of groups: a name that is none, too many subgroups
-        raise InputError(str(error)) from None
+    asked = {"distribution": pairs.target_channels is None, "where": where, "when": when, "scales": tuple(scales)}
+    if isinstance(whole, str) and whole in _CONTINUOUS:
+        parts = _continuous(pairs, _CONTINUOUS[whole], asked, level, delta, seed)
+    else:
+        about = Investigation(pairs, _action(pairs, whole, time_odd, level), level, delta, estimator, seed, progress)
+        parts = _findings(about, asked, None if output is None else Path(output))
+    record: Record | None = None
+    for found in parts:
+        record = told(found)
+        on_part(record)
     assert record is not None
     return record
 
 
+def _action(pairs: Pairs, group: Any, time_odd: Sequence[str], level: float) -> Action:
+    """How the group acts; raises `InputError` for one that does not, or that is too large for tests."""
+    try:
+        action = action_on(pairs, group, time_odd=time_odd)
+        subgroups(action.group)
+    except InputError:
+        raise
+    except ValueError as error:  # a name that is none, vectors that leave their space, too many subgroups
+        raise InputError(str(error)) from None
+    _check_testable(action.group, pairs, level)
+    return action
+
+
 def _findings(about: Investigation, asked: Mapping[str, Any], output: Path | None) -> Iterator[dict[str, Any]]:
     """The results, again after every part that was asked for."""
-    if about.pairs.target_channels is None:
+    _check_asked(about.pairs, asked)
+    if asked["distribution"]:
         found = _of_distribution(about)
     else:
         check_pairs(about.pairs)
         found = about.results()
         found |= {"classes": _classes(about.action, found), "warnings": [*found["warnings"], *_idle(about.action)]}
+    if about.stopped_after is not None:
+        alone = f"interrupted after {about.stopped_after} of {len(about.pairs)} pairs: these alone are tested"
+        yield found | {"warnings": [alone, *found["warnings"]]}
+        raise KeyboardInterrupt
     yield found
     if asked["where"]:
         found = found | {"where": _map(about, output)}
@@ -133,6 +146,18 @@ def _findings(about: Investigation, asked: Mapping[str, Any], output: Path | Non
         yield found
     if asked["scales"]:
         yield found | {"scales": bands(about, asked["scales"])}
+
+
+def _check_asked(pairs: Pairs, asked: Mapping[str, Any]) -> None:
+    """Raise where a part that is asked for cannot be had, before the others are computed."""
+    named = [f"--{name}" for name in ("where", "when") if asked[name]]
+    if asked["distribution"] and named:
+        raise InputError(f"{' and '.join(named)}: of a law, which needs a target; --distribution has none")
+    if not pairs.shape and (asked["where"] or asked["scales"]):
+        raise InputError("--where and --scales need fields on a grid; these are vectors without space")
+    units = len(np.unique(pairs.units))
+    if asked["when"] and units < _ONSET:
+        raise InputError(f"--when: {units} exchangeable units are too few for an onset; at least {_ONSET} are needed")
 
 
 def _of_distribution(about: Investigation) -> dict[str, Any]:
@@ -152,7 +177,7 @@ def _of_distribution(about: Investigation) -> dict[str, Any]:
 
 def _continuous(
     pairs: Pairs, group: str, asked: Mapping[str, Any], level: float, delta: float, seed: int
-) -> dict[str, Any]:
+) -> Iterator[dict[str, Any]]:
     """The results for O(3) and SO(3), which act on vectors."""
     more = [f"--{name}" for name, given in asked.items() if given]
     if more:
@@ -160,13 +185,11 @@ def _continuous(
     units = len(np.unique(pairs.units))
     if units < _BY_SIGNS:
         raise InputError(f"{units} exchangeable units are too few for {group}: at least {_BY_SIGNS} are needed")
-    return discover_continuous(pairs, group, level=level, delta=delta, seed=seed)
+    yield discover_continuous(pairs, group, level=level, delta=delta, seed=seed)
 
 
 def _map(about: Investigation, output: Path | None) -> dict[str, Any]:
     """Where: verdicts by irrep, with the maps; these go into a file too where there is a folder for it."""
-    if about.pairs.target_channels is None:
-        raise InputError("--where maps a law; it needs a target, and --distribution has none")
     found = places(about)
     p_values = np.array(found["p_values"])
     broken = p_values < about.level

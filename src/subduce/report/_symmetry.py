@@ -1,5 +1,6 @@
 """What a record of `discover` shows: irreps and elements with intervals, kept subgroups, classes of elements."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -53,14 +54,15 @@ def symmetry_plots(results: Results) -> list[Plot]:
 
 
 def _maps(where: Results) -> list[Plot]:
-    """The share of each irrep that is broken somewhere, over the boxes of a plane; of space, its mean along the last axis."""
+    """The share of each irrep that is broken somewhere, over boxes of a plane; of space, means along the last axis."""
     plots = []
     shares = where.get("energy_fractions") or []
     for row, values in zip(where.get("irreps") or [], shares, strict=bool(shares)):
         if row["boxes"] and len(where["boxes"]) > 1:
             first, second, *rest = where["axes"].split()
             mean = f", mean along {rest[0]}" if rest else ""
-            caption = f"Where: share of {row['irrep']} in the law, broken in {row['boxes']} boxes{mean}"
+            boxes = f"{row['boxes']} of {math.prod(where['boxes'])} boxes"
+            caption = f"Where: share of {row['irrep']} in the law, broken in {boxes}{mean}"
             plots.append(heat(values, x=second, y=first, caption=caption))
     return plots
 

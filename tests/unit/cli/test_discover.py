@@ -124,7 +124,7 @@ def test_nothing_is_written_over(run, save, tmp_path):
 
 def test_where_when_and_scales_are_told_and_shown(run, save, tmp_path):
     options = ["--no-channels", "--where", "--when", "--scales", "1,3", "--output", tmp_path / "out"]
-    code, record, said = run(save(**fields()), "--group", "D4", *options)
+    code, _, said = run(save(**fields()), "--group", "D4", *options)
     assert code == 0
     assert "where: B1 in " in said
     assert "when: B1 " in said
@@ -156,14 +156,33 @@ def test_an_interruption_keeps_the_parts_that_are_done(run, save, monkeypatch, t
     assert "when" not in kept
 
 
-def test_an_interruption_ends_with_130(run, save, monkeypatch):
-    def stop(*arguments, **options):
-        raise KeyboardInterrupt
+@pytest.mark.parametrize("enough", [True, False])
+def test_an_interrupted_pass_tells_what_was_read_where_that_is_enough(run, save, monkeypatch, tmp_path, enough):
+    class Bar:
+        def __enter__(self):
+            return self.advance
 
-    monkeypatch.setattr("subduce.discovery.discover_symmetries", stop)
-    code, record, said = run(save(**fields()), "--group", "D4", "--no-channels")
+        def __exit__(self, *_):
+            pass
+
+        def advance(self, done, total):
+            if done == (25 if enough else 5):
+                raise KeyboardInterrupt
+
+    monkeypatch.setattr("subduce.cli.discover.progress", lambda unit: Bar())
+    out = tmp_path / "out"
+    code, record, said = run(save(**fields()), "--group", "D4", "--no-channels", "--output", out)
     assert (code, record) == (130, None)
-    assert "interrupted" in said
+    assert "subduce discover: interrupted" in said
+    assert (out / "report.html").exists() == (out / "record.json").exists() == enough
+    if enough:
+        assert "interrupted after 25 of 40 pairs" in said
+        monkeypatch.undo()
+        part = {name: array[:25] for name, array in fields().items()}
+        _, alone, _ = run(save(**part), "--group", "D4", "--no-channels")
+        kept = Record.from_json((out / "record.json").read_text()).results
+        assert kept["units"] == 25
+        assert kept["preserved"] == alone["results"]["preserved"]
 
 
 def nan(arrays):
@@ -219,7 +238,7 @@ BAD_OPTIONS = [
     (["--group", "D4", "--seed", "-1"], "seed -1", "from 0 up"),
     (["--group", "D4", "--time-odd", "velocity"], "no variable 'velocity'", "input, target"),
     (["--group", "D4", "--target", "input", "--distribution"], "--target and --distribution", "give one"),
-    (["--group", "D4", "--distribution", "--where"], "--where maps a law", "--distribution"),
+    (["--group", "D4", "--distribution", "--where"], "--where: of a law", "--distribution"),
     (["--group", "D4", "--scales", "large"], "--scales 'large'", "numbers"),
     (["--group", "D4", "--seeds", "2"], "--seeds", "leave it out"),
     (["--group", "O(3)"], "does not act on a grid", "take Oh"),

@@ -118,7 +118,9 @@ def test_one_array_alone_is_tested_for_its_distribution(tmp_path):
     assert (found["kind"], found["distribution"]["preserved"]["conjugacy"]) == ("distributional", "D2(axes)")
     assert found["verdict"].startswith("The distribution of the inputs breaks D4 down to D2(axes) in B1")
     assert "preserved" not in found
-    with pytest.raises(InputError, match="--where maps a law"):
+    both = open_pairs({"input": field, "target": field + 1}, no_channels=True)
+    assert discover_symmetries(both, "D4", distribution=True).results == found
+    with pytest.raises(InputError, match="--where: of a law, which needs a target"):
         discover_symmetries({"input": field}, "D4", no_channels=True, distribution=True, where=True)
 
 
@@ -137,6 +139,16 @@ def test_all_rotations_of_vectors_have_a_sentence_too(name):
         discover_symmetries({"input": v, "target": y}, name, channels="1o", when=True)
     with pytest.raises(InputError, match="at least 13 are needed"):
         discover_symmetries({"input": v[:9], "target": y[:9]}, name, channels="1o")
+
+
+def test_parts_that_cannot_be_had_are_refused_before_anything_is_computed():
+    x = np.random.default_rng(0).normal(size=(12, 3))
+    pairs = {"input": x, "target": 2 * x}
+    for options, message in (({"where": True}, "need fields on a grid"), ({"when": True}, "at least 16 are needed")):
+        told = []
+        with pytest.raises(InputError, match=message):
+            discover_symmetries(pairs, "Cs", channels="1o", on_part=told.append, **options)
+        assert not told
 
 
 def test_networks_are_refused_while_there_are_none():
