@@ -185,14 +185,16 @@ def ranges(
         return Plot(_svg(figure), caption)
 
 
-def heat(values: Sequence[Any], *, x: str, y: str, caption: str) -> Plot:
-    """A map of values over two axes, the first downwards; further axes are averaged over."""
+def heat(values: Sequence[Any], *, x: str, y: str, caption: str, marks: Sequence[Any] = ()) -> Plot:
+    """A map of values over two axes, the first downwards, means over further ones; dots where a mark is true."""
     shown = np.asarray([[np.nan if v is None else np.mean(v) for v in row] for row in values], dtype=float)
     with rc_context(_STYLE):
         figure, axes = _figure((_WIDE[0], 3.4))
         axes.grid(visible=False)
         largest = float(np.nanmax(shown, initial=0.0)) or 1.0
         mesh = axes.pcolormesh(shown, cmap="YlOrBr", vmin=0, vmax=largest, edgecolors="white", linewidth=0.4)
+        marked = np.argwhere([[np.any(mark) for mark in row] for row in marks]).reshape(-1, 2) + 0.5
+        axes.plot(marked[:, 1], marked[:, 0], color=INK, marker="o", markersize=3, linestyle="")
         axes.set(xlabel=f"{x} (boxes)", ylabel=f"{y} (boxes)", aspect="equal")
         for axis in (axes.xaxis, axes.yaxis):
             axis.set_major_locator(MaxNLocator(integer=True, nbins=5))

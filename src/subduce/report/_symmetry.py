@@ -4,6 +4,8 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from ._plots import COLOURS, Plot, heat, ranges
 from ._units import number, plain
 
@@ -50,20 +52,20 @@ def symmetry_plots(results: Results) -> list[Plot]:
         rows = [{**row, "irrep": f"{row['irrep']}, moment {row['moment']}"} for row in rows]
         plots.append(_plot(rows, "irrep", "effect", x="part of the moment",
                            caption="Distribution of the inputs: irreps of its moments", legend=legend))  # fmt: skip
-    return [*plots, *_maps(results.get("where") or {})]
+    return [*plots, *_maps(results.get("where") or {}, results.get("level") or 0.0)]
 
 
-def _maps(where: Results) -> list[Plot]:
+def _maps(where: Results, level: float) -> list[Plot]:
     """The share of each irrep that is broken somewhere, over boxes of a plane; of space, means along the last axis."""
     plots = []
-    shares = where.get("energy_fractions") or []
-    for row, values in zip(where.get("irreps") or [], shares, strict=bool(shares)):
-        if row["boxes"] and len(where["boxes"]) > 1:
+    for number, row in enumerate(where.get("irreps") or []):
+        if row["boxes"] and len(where["boxes"]) > 1 and where.get("energy_fractions"):
             first, second, *rest = where["axes"].split()
             mean = f", mean along {rest[0]}" if rest else ""
             boxes = f"{row['boxes']} of {math.prod(where['boxes'])} boxes"
-            caption = f"Where: share of {row['irrep']} in the law, broken in {boxes}{mean}"
-            plots.append(heat(values, x=second, y=first, caption=caption))
+            marks = [[np.asarray(p, dtype=float) < level for p in line] for line in where["p_values"][number]]
+            caption = f"Where: share of {row['irrep']} in the law, broken in {boxes} (dots){mean}"
+            plots.append(heat(where["energy_fractions"][number], x=second, y=first, caption=caption, marks=marks))
     return plots
 
 
