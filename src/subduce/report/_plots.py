@@ -194,7 +194,7 @@ def heat(values: Sequence[Any], *, x: str, y: str, caption: str, marks: Sequence
         largest = float(np.nanmax(shown, initial=0.0)) or 1.0
         mesh = axes.pcolormesh(shown, cmap="YlOrBr", vmin=0, vmax=largest, edgecolors="white", linewidth=0.4)
         marked = np.argwhere([[np.any(mark) for mark in row] for row in marks]).reshape(-1, 2) + 0.5
-        axes.plot(marked[:, 1], marked[:, 0], color=INK, marker="o", markersize=3, linestyle="")
+        axes.plot(marked[:, 1], marked[:, 0], "o", color="white", markeredgecolor=INK, markersize=4)
         axes.set(xlabel=f"{x} (boxes)", ylabel=f"{y} (boxes)", aspect="equal")
         for axis in (axes.xaxis, axes.yaxis):
             axis.set_major_locator(MaxNLocator(integer=True, nbins=5))

@@ -58,14 +58,14 @@ def symmetry_plots(results: Results) -> list[Plot]:
 def _maps(where: Results, level: float) -> list[Plot]:
     """The share of each irrep that is broken somewhere, over boxes of a plane; of space, means along the last axis."""
     plots = []
-    for number, row in enumerate(where.get("irreps") or []):
+    for place, row in enumerate(where.get("irreps") or []):
         if row["boxes"] and len(where["boxes"]) > 1 and where.get("energy_fractions"):
             first, second, *rest = where["axes"].split()
             mean = f", mean along {rest[0]}" if rest else ""
             boxes = f"{row['boxes']} of {math.prod(where['boxes'])} boxes"
-            marks = [[np.asarray(p, dtype=float) < level for p in line] for line in where["p_values"][number]]
+            marks = [[np.asarray(p, dtype=float) < level for p in line] for line in where["p_values"][place]]
             caption = f"Where: share of {row['irrep']} in the law, broken in {boxes} (dots){mean}"
-            plots.append(heat(where["energy_fractions"][number], x=second, y=first, caption=caption, marks=marks))
+            plots.append(heat(where["energy_fractions"][place], x=second, y=first, caption=caption, marks=marks))
     return plots
 
 
