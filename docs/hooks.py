@@ -16,7 +16,7 @@ from subduce.train import RunConfig
 SURFACE = {
     "o3": "How things turn: irreps, couplings, harmonics, tensors.",
     "kernels": "The one operator that carries the cost.",
-    "groups": "Finite groups as values: irreps, subgroups, subduction.",
+    "groups": "Finite groups: irreps, subgroups, and how O(3) subduces to them.",
     "nn": "Layers.",
     "data": "Structures, graphs, and sets larger than memory.",
     "models": "From a graph to energies, and every derivative around them.",

@@ -1,6 +1,5 @@
 """How a group acts on a set of pairs: on the grid, on the channels of the input, on those of the target."""
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,14 +9,7 @@ from jaxtyping import Float
 
 from subduce.config import InputError
 from subduce.data import Pairs
-from subduce.groups import (
-    FiniteGroup,
-    cyclic,
-    dihedral,
-    point_group,
-    space_matrices,
-    time_reversal,
-)
+from subduce.groups import FiniteGroup, named_group, space_matrices
 
 _EXACT = {1: "m_x", 2: "C2, C4, Cs, D2, D4", 3: "O, Oh, Td, D4h and all subgroups of Oh"}
 
@@ -40,7 +32,7 @@ def action_on(pairs: Pairs, group: str | Mapping[str, Any] | FiniteGroup, *, tim
     """
     if isinstance(group, Mapping):
         return _from_generators(pairs, group)
-    whole = group if isinstance(group, FiniteGroup) else _named(group, _dimension(pairs))
+    whole = group if isinstance(group, FiniteGroup) else _group(group, _dimension(pairs))
     space = space_matrices(whole)
     reversed_in_time = _time_signs(whole)
     try:
@@ -65,39 +57,18 @@ def action_on(pairs: Pairs, group: str | Mapping[str, Any] | FiniteGroup, *, tim
     return Action(whole, grid, matrices[0], matrices[1])
 
 
+def _group(name: str, dimension: int) -> FiniteGroup:
+    try:
+        return named_group(name, dimension)
+    except ValueError as error:
+        raise InputError(str(error)) from None
+
+
 def _dimension(pairs: Pairs) -> int:
     """Of the space that a group acts on: the number of spatial axes, or that of vectors' components."""
     if pairs.shape:
         return len([axis for axis in pairs.axes if axis != "t"])
     return len(pairs.input_channels.coordinates)
-
-
-def _named(name: str, dimension: int) -> FiniteGroup:
-    """A group from its name: planar in two dimensions, a product where factors are joined by x."""
-    parts = re.split(r"x(?=[A-Z])", name.strip())
-    found = [time_reversal() if i and part == "T" else _factor(part, dimension) for i, part in enumerate(parts)]
-    whole = found[0]
-    for other in found[1:]:
-        whole = whole * other
-    return whole
-
-
-def _factor(name: str, dimension: int) -> FiniteGroup:
-    if dimension == 1:
-        if name in ("m_x", "Cs", "Ci", "D1"):
-            return FiniteGroup.from_matrices({"m_x": [[-1.0]]}, name="m_x")
-        raise InputError(f"{name} does not act on a line; what does: m_x")
-    if dimension == 2:
-        match = re.fullmatch(r"([CD])(\d+)", name)
-        if name == "Cs":
-            return dihedral(1)
-        if match:
-            return (cyclic if match[1] == "C" else dihedral)(int(match[2]))
-        raise InputError(f"{name} does not act on a plane; what does: Cn, Dn and Cs; on a square grid {_EXACT[2]}")
-    try:
-        return point_group(name)
-    except ValueError as error:
-        raise InputError(str(error)) from None
 
 
 def _time_signs(group: FiniteGroup) -> np.ndarray:

@@ -3,10 +3,13 @@
 Plain arrays, float64. The principal axis is z, secondary axes and mirrors lie along x; see `point_group`.
 """
 
+from ._actions import grid_action as grid_action
+from ._actions import point_permutation as point_permutation
 from ._finite import FiniteGroup as FiniteGroup
 from ._finite import GroupIrrep as GroupIrrep
 from ._named import cyclic as cyclic
 from ._named import dihedral as dihedral
+from ._named import named_group as named_group
 from ._named import permutations as permutations
 from ._named import point_group as point_group
 from ._named import reflection as reflection
@@ -24,7 +27,10 @@ from ._representations import projector as projector
 from ._representations import reduction as reduction
 from ._representations import space_matrices as space_matrices
 from ._representations import subduce as subduce
+from ._representations import symmetric_power as symmetric_power
 from ._subgroups import Subgroup as Subgroup
+from ._subgroups import admissible_irreps as admissible_irreps
+from ._subgroups import normal_subgroups as normal_subgroups
 from ._subgroups import stabiliser as stabiliser
 from ._subgroups import subgroup as subgroup
 from ._subgroups import subgroup_classes as subgroup_classes

@@ -42,7 +42,7 @@ def point_group(name: str) -> FiniteGroup:
     ['A1g', 'A2g', 'Eg', 'T1g', 'T2g', 'A1u', 'A2u', 'Eu', 'T1u', 'T2u']
     """
     wanted = {"C3i": "S6", "C1h": "Cs", "S2": "Ci", "C1v": "Cs"}.get(name, _INTERNATIONAL.get(name, name))
-    return FiniteGroup.from_matrices(_point_generators(wanted, name), name=wanted)
+    return FiniteGroup.from_matrices(_point_generators(wanted, name))
 
 
 def _point_generators(wanted: str, name: str) -> list[np.ndarray]:
@@ -59,7 +59,7 @@ def _point_generators(wanted: str, name: str) -> list[np.ndarray]:
     match = _AXIAL.fullmatch(wanted)
     n = int(match[2]) if match else 0
     bad_s = match is not None and match[1] == "S" and (n % 2 or match[3])
-    bad_c = match is not None and match[1] == "C" and match[3] == "d"
+    bad_c = match is not None and match[1] + match[3] in ("Cd", "Dv")
     if match is None or n < 1 or bad_s or bad_c:
         raise ValueError(
             f"{name!r} is no point group; expected Cn, Cnv, Cnh, Dn, Dnh, Dnd, S2n, Ci, Cs, T, Td, Th, O, Oh, I, Ih"
@@ -147,3 +147,35 @@ def translations(shape: tuple[int, ...]) -> FiniteGroup:
     strides = [int(np.prod(shape[axis + 1 :])) for axis in range(len(shape))]
     generators = tuple(stride for stride, n in zip(strides, shape, strict=True) if n > 1) or (0,)
     return FiniteGroup("Z" + "x".join(map(str, shape)), names, table, matrices, generators)
+
+
+def named_group(name: str, dimension: int) -> FiniteGroup:
+    """The group of this name that acts on a line, a plane or space; factors of a product are joined by `x`.
+
+    In the plane C4 and D4 are rotations and mirrors of the plane; on a line there is the mirror m_x; a later factor T
+    is time reversal. Raises `ValueError` with the names that there are.
+
+    >>> named_group("D4", 2).elements[:3], named_group("OhxT", 3).order
+    (('e', 'C4', 'm_y'), 96)
+    """
+    parts = re.split(r"x(?=[A-Z])", name.strip())
+    found = [time_reversal() if i and part == "T" else _factor(part, dimension) for i, part in enumerate(parts)]
+    whole = found[0]
+    for other in found[1:]:
+        whole = whole * other
+    return whole
+
+
+def _factor(name: str, dimension: int) -> FiniteGroup:
+    if dimension == 3:
+        return point_group(name)
+    if dimension == 1:
+        if name == "T":
+            return time_reversal()
+        if name not in ("m_x", "Cs", "Ci", "D1"):
+            raise ValueError(f"{name} does not act on a line; what does: m_x, and T on an axis of time")
+        return FiniteGroup.from_matrices({"m_x": [[-1.0]]}, name="m_x")
+    match = re.fullmatch(r"([CD])(\d+)", name)
+    if name == "Cs" or (match and int(match[2]) > 0):
+        return dihedral(1) if not match else (cyclic if match[1] == "C" else dihedral)(int(match[2]))
+    raise ValueError(f"{name} does not act on a plane; what does: Cn, Dn and Cs; on a square grid C2, C4, Cs, D2, D4")

@@ -40,6 +40,7 @@ def o3_matrices(group: FiniteGroup, irreps: str) -> Float[np.ndarray, "order dim
             len(space), mul * irrep.dim, -1
         )
     found[np.abs(found) < 1e-12] = 0.0
+    found.flags.writeable = False  # it is kept for the next call
     return found
 
 
@@ -60,6 +61,10 @@ def subduce(irreps, group: FiniteGroup | Subgroup) -> Reduction:
 
 def reduction(group: FiniteGroup, character: Float[np.ndarray, " order"]) -> Reduction:
     """The irreps in a representation, from its character over the elements; raises `ValueError` where it is none."""
+    if np.shape(character) != (group.order,):
+        raise ValueError(
+            f"expected a character for each of the {group.order} elements of {group.name}, got {np.shape(character)}"
+        )
     found = Reduction()
     for irrep in group.irreps:
         times = float(irrep.character @ character) / group.order / irrep.commutant
@@ -68,6 +73,26 @@ def reduction(group: FiniteGroup, character: Float[np.ndarray, " order"]) -> Red
         if round(times):
             found[irrep.name] = round(times)
     return found
+
+
+def symmetric_power(group: FiniteGroup, irrep: GroupIrrep | str, degree: int = 2) -> Reduction:
+    """The irreps in the symmetric part of a product of an irrep with itself: of squares, cubes … of its components.
+
+    The square without the trivial irrep holds what couples linearly to a degenerate state (Jahn and Teller 1937).
+
+    >>> from subduce.groups import point_group
+    >>> str(symmetric_power(point_group("Oh"), "T2g"))
+    'A1g + Eg + T2g'
+    """
+    if degree < 0:
+        raise ValueError(f"a power is at least 0, got {degree}")
+    character = (group.irrep(irrep) if isinstance(irrep, str) else irrep).character
+    power, sums, parts = np.arange(group.order), [], [np.ones(group.order)]
+    for k in range(1, degree + 1):  # Newton's identity: k h_k = Σ_i p_i h_{k−i}, with p_i(g) = χ(gⁱ)
+        sums.append(character[power])
+        power = group.table[power, np.arange(group.order)]
+        parts.append(np.sum([sums[i] * parts[k - 1 - i] for i in range(k)], axis=0) / k)
+    return reduction(group, parts[degree])
 
 
 def projector(irrep: GroupIrrep, matrices: Float[np.ndarray, "order n n"]) -> Float[np.ndarray, "n n"]:
@@ -89,9 +114,9 @@ def adapted_basis(
     """
     found: list[np.ndarray] = []
     for k in range(n):
-        if len(found) == copies:
-            break
         for j in range(irrep.dim):
+            if len(found) == copies:
+                break
             image = np.einsum("gn,gj->nj", columns(k), irrep.matrices[:, :, j]) * (irrep.dim / len(irrep.matrices))
             for _ in range(2):  # once more against round-off
                 for other in found:
@@ -99,7 +124,6 @@ def adapted_basis(
             size = np.linalg.norm(image[:, 0])
             if size > 1e-6:
                 found.append(image / size)
-                break
     return np.stack(found) if found else np.zeros((0, n, irrep.dim))
 
 
@@ -217,6 +241,13 @@ def space_matrices(group: FiniteGroup) -> Float[np.ndarray, "order 3 3"]:
     """
     if group.geometric:
         return embedded(group.matrices)
+    mirrors = [factor.name for factor in group.factors if not factor.geometric and factor.name.startswith("m_")]
+    acting = [factor.name for factor in group.factors if factor.geometric]
+    if acting and len(acting) + len(mirrors) > 1:
+        raise ValueError(
+            f"{group.name} acts on space by {' and '.join((*acting, *mirrors))}: "
+            "give matrices of space to FiniteGroup.from_matrices instead"
+        )
     for place, factor in enumerate(group.factors):
         if factor.geometric:
             sizes = [other.order for other in group.factors]

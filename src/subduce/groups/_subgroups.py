@@ -83,8 +83,10 @@ class Subgroup:
     @cached_property
     def setting(self) -> str:
         """The name and how it lies in the parent: `C4v(z)`, `D2(axes)`, `Cs(m_y)`."""
-        if not self.parent.geometric or self.order in (1, self.parent.order):
+        if self.order in (1, self.parent.order):
             return self.name
+        if not self.parent.geometric:
+            return _name_in_product(self, settings=True) if self.parent.factors else self.name
         lying = _lying(self.parent.matrices[list(self.members)])
         return f"{self.name}({lying})" if lying else self.name
 
@@ -129,14 +131,16 @@ class Subgroup:
 
 def generated(group: FiniteGroup, elements: Iterable[int]) -> tuple[int, ...]:
     """All products of some elements, in ascending order."""
+    chosen = np.unique([0, *elements])
     inside = np.zeros(group.order, dtype=bool)
-    inside[0] = True
-    inside[list(elements)] = True
-    while True:
-        members = np.flatnonzero(inside)
-        inside[group.table[np.ix_(members, members)].ravel()] = True
-        if inside.sum() == len(members):
-            return tuple(members.tolist())
+    inside[chosen] = True
+    fresh = chosen
+    while len(fresh):  # in a finite group, products of the chosen reach the inverses too
+        reached = np.zeros(group.order, dtype=bool)
+        reached[group.table[np.ix_(fresh, chosen)].ravel()] = True
+        fresh = np.flatnonzero(reached & ~inside)
+        inside[fresh] = True
+    return tuple(np.flatnonzero(inside).tolist())
 
 
 def subgroup(group: FiniteGroup, elements: Iterable[str | int]) -> Subgroup:
@@ -154,28 +158,37 @@ def stabiliser(group: FiniteGroup, keeps: Iterable[bool]) -> Subgroup:
 
 @cache
 def subgroups(group: FiniteGroup) -> tuple[Subgroup, ...]:
-    """All subgroups, largest first: cyclic ones, and joins of them until nothing new comes.
+    """All subgroups, largest first: joins of cyclic ones of prime-power order, one of each class at a time.
 
     Raises `ValueError` for groups of more than 20,000 subgroups.
     """
-    cyclic = {generated(group, [g]) for g in range(group.order)}
-    small = [_mask(members) for members in cyclic]
-    first = dict(zip(small, cyclic, strict=True))
-    found, fresh = dict(first), list(first.items())
+    orders = group.element_orders
+    small = {generated(group, [g]) for g in range(1, group.order) if _is_prime_power(orders[g])}
+    cyclic = [(_mask(members), members) for members in small]
+    found, fresh = {1: (0,)}, [(1, (0,))]
     while fresh:
-        coming = {}
+        coming = []
         for mask, members in fresh:
-            for other in small:
+            for other, more in cyclic:
                 if other & ~mask:
-                    joined = generated(group, (*members, *first[other]))
+                    joined = generated(group, (*members, *more))
                     key = _mask(joined)
                     if key not in found:
-                        found[key] = coming[key] = joined
-        if len(found) > MAX_SUBGROUPS:
-            raise ValueError(f"{group.name} has more than {MAX_SUBGROUPS} subgroups; take a smaller group")
-        fresh = list(coming.items())
+                        coming.append((key, joined))
+                        conjugates = Subgroup(group, joined).conjugates()
+                        found |= {_mask(conjugate.members): conjugate.members for conjugate in conjugates}
+            if len(found) > MAX_SUBGROUPS:
+                raise ValueError(f"{group.name} has more than {MAX_SUBGROUPS} subgroups; take a smaller group")
+        fresh = coming
     ordered = sorted(found.values(), key=lambda members: (-len(members), members))
     return tuple(Subgroup(group, members) for members in ordered)
+
+
+def _is_prime_power(n: int) -> bool:
+    prime = next(p for p in range(2, n + 1) if n % p == 0)
+    while n % prime == 0:
+        n //= prime
+    return n == 1
 
 
 def _mask(members: Iterable[int]) -> int:
@@ -212,30 +225,46 @@ def _lying(matrices: np.ndarray) -> str:
     across = [
         did for did in operations if did.order <= 2 and did.turn and abs(np.dot(did.axis, about.principal)) < 1e-5
     ]
-    across = [did for did in across if did.proper] or [did for did in across if did.is_mirror()]
-    names = [axis_name(did.axis) for did in across]
-    plain = any(name in "xyz" for name in names)
+    turns = [did for did in across if did.proper]
+    across = turns or [did for did in across if did.is_mirror()]
+    names = sorted(axis_name(did.axis) for did in across)
     principal = axis_name(about.principal)
     if about.name == "Cs":
         planar_names = {"[1-10]": "diag", "[110]": "antidiag"} if planar else {}
         return f"m_{planar_names.get(principal, principal)}"
     if about.name in ("D2", "D2h") and not planar:
-        plain = all(name in "xyz" for name in (*names, principal))
-        return "axes" if plain else f"{principal}; diagonals"
+        return _lying_of_three(sorted((*names, principal)))
+    if not names:
+        return "" if planar else principal
+    plain = [name for name in names if name in "xyz"]
+    if about.n % 2:
+        one = (plain or names)[0] if turns else f"m_{(plain or names)[0]}"
+        return one if planar else f"{principal}; {one}" if principal in "xyz" else principal
+    how = "axes" if plain else "diagonals" if any(name[0] == "[" for name in names) else names[0]
     if planar:
-        odd = about.n % 2 and names
-        return f"m_{min(names)}" if odd else ("axes" if plain else "diagonals") if names else ""
-    return f"{principal}; {'axes' if plain else 'diagonals'}" if about.name in ("D2d", "C2v") else principal
+        return how
+    return f"{principal}; {how}" if about.n == 2 or not plain else principal
 
 
-def _name_in_product(found: Subgroup) -> str:
+def _lying_of_three(names: list[str]) -> str:
+    """How three axes at right angles lie: along the coordinates, about one of them, or anyhow."""
+    plain = [name for name in names if name in "xyz"]
+    if len(plain) == 3:
+        return "axes"
+    others = [name for name in names if name not in plain]
+    how = "diagonals" if all(name[0] == "[" for name in others) else others[0]
+    return f"{plain[0]}; {how}" if plain else ", ".join(names)
+
+
+def _name_in_product(found: Subgroup, settings: bool = False) -> str:
     """A product of subgroups of the factors by their names; else the parent's elements that generate it."""
     parent = found.parent
     sizes = [factor.order for factor in parent.factors]
     places = np.unravel_index(np.asarray(found.members), sizes)
     parts = [tuple(sorted(set(place.tolist()))) for place in places]
     if int(np.prod([len(part) for part in parts])) == found.order:
-        names = [Subgroup(f, part).name for f, part in zip(parent.factors, parts, strict=True)]
+        kinds = [Subgroup(f, part) for f, part in zip(parent.factors, parts, strict=True)]
+        names = [kind.setting if settings else kind.name for kind in kinds]
         kept = [name for name, part in zip(names, parts, strict=True) if len(part) > 1]
         return "x".join(kept) or names[0]
     return "<" + ",".join(parent.elements[g] for g in found.generators) + ">"

@@ -13,6 +13,8 @@ from ._interface import Prediction as Prediction
 from ._interface import check_elements as check_elements
 from ._potential import Potential as Potential
 from ._potential import PotentialConfig as PotentialConfig
+from ._relaxed_cnn import RelaxedCNN as RelaxedCNN
+from ._relaxed_cnn import RelaxedCNNConfig as RelaxedCNNConfig
 from ._repulsion import ZBL as ZBL
 from ._sum import Sum as Sum
 from ._tabulated import tabulated as tabulated

@@ -216,7 +216,7 @@ BAD_OPTIONS = [
     (["--group", "C4", "--spacing", "1 2"], "exchanges the axes x and y", "spacings are 1 and 2"),
     (["--group", "C4", "--periodic", "x"], "exchanges the axes x and y", "--periodic"),
     (["--group", "Q8"], "Q8 does not act on a plane", "Cn, Dn"),
-    (["--group", "C0"], "at least 1", ""),
+    (["--group", "C0"], "C0 does not act on a plane", "Cn, Dn"),
     (["--group", "D9999"], "more than 4096 elements", ""),
     (["--group", ""], "expected a name such as D4", ""),
     (["--group", "{"], "not JSON", "line 1"),

@@ -1,0 +1,118 @@
+"""A group-equivariant network on regular grids whose relaxed weights can leave the symmetry that it starts with."""
+
+from collections.abc import Mapping
+from itertools import pairwise
+from typing import Literal
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from pydantic import Field
+from torch import Tensor, nn
+
+from ..config import Config
+from ..groups import FiniteGroup, named_group, o3_matrices
+from ..nn import GroupConvolution, GroupPooling, GroupProjection, LiftingConvolution
+from ..o3 import Irreps
+
+_ACTIVATIONS: Mapping[str, type[nn.Module]] = {"relu": nn.ReLU, "silu": nn.SiLU, "tanh": nn.Tanh, "gelu": nn.GELU}
+
+
+class RelaxedCNNConfig(Config):
+    """Everything that rebuilds a relaxed group network, apart from its weights."""
+
+    group: str = Field(description="the group that it starts equivariant to: C4, D4 in the plane; O, Oh, D4h in space")
+    dimension: Literal[1, 2, 3] = Field(2, description="axes of the grid")
+    input: str = Field("0e", description="irreps of the input's channels; 1o has a component for each axis of the grid")
+    output: str = Field("0e", description="irreps of the output's channels")
+    num_layers: int = Field(3, ge=2, description="convolutions, the lifting one among them")
+    num_features: int = Field(8, ge=1, description="channels of a hidden layer, each a function on the group")
+    kernel_size: int = Field(3, ge=1, description="points of a kernel along an axis; odd")
+    banks: int = Field(1, ge=1, description="kernels with relaxed weights of their own")
+    relaxed: Literal["none", "elements", "positions"] = Field("elements", description="what relaxed weights depend on")
+    weights_on: Literal["output", "input"] = Field("output", description="the element that has the weight")
+    shape: tuple[int, ...] | None = Field(None, description="of the grid, for weights on positions")
+    separable: bool = Field(False, description="kernels that are products of a mixing of the group and one in space")
+    padding: Literal["circular", "zero", "valid"] = "circular"
+    head: Literal["project", "pool", "group"] = Field(
+        "project", description="channels that turn; their mean over the group; or every element's channel by itself"
+    )
+    activation: Literal["relu", "silu", "tanh", "gelu"] = "relu"
+    model_dtype: Literal["float32", "float64"] = "float32"
+    seed: int = Field(0, description="of the initial weights")
+
+
+class RelaxedCNN(nn.Module):
+    """From fields [batch, channels, *space] to fields, equivariant to a finite group until its relaxed weights differ.
+
+    Wang et al. 2023, arXiv 2310.02299. Trained by whole batches on pairs that a subgroup keeps, with symmetric loss,
+    the relaxed weights stay equal on that subgroup's orbits, exactly; what they break, the pairs break. On grids with
+    an even number of points and zero padding, whose centre is between points, that holds only approximately.
+
+    >>> network = RelaxedCNN(RelaxedCNNConfig(group="C4", num_features=2))
+    >>> network(torch.zeros(1, 1, 9, 9)).shape, network.relaxed_weights()["layer 1"].shape
+    (torch.Size([1, 1, 9, 9]), torch.Size([1, 4]))
+    """
+
+    def __init__(self, config: RelaxedCNNConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.group: FiniteGroup = named_group(config.group, config.dimension)
+        dtype = {"float32": torch.float32, "float64": torch.float64}[config.model_dtype]
+        generator = torch.Generator().manual_seed(config.seed)
+        incoming = channel_action(self.group, config.input, config.dimension)
+        outgoing = channel_action(self.group, config.output, config.dimension)
+        scalars = bool(np.allclose(outgoing, np.eye(outgoing.shape[1])))
+        if config.head != "project" and not scalars:
+            raise ValueError(f"the head {config.head!r} gives scalars, and {config.output} turns; take 'project'")
+        common = {
+            "kernel_size": config.kernel_size, "banks": config.banks, "relaxed": config.relaxed, "shape": config.shape,
+            "padding": config.padding, "generator": generator, "dtype": dtype,
+        }  # fmt: skip
+        last = config.num_features if config.head == "project" else outgoing.shape[1]
+        widths = [config.num_features] * (config.num_layers - 1) + [last]
+        layers: list[nn.Module] = [
+            LiftingConvolution(self.group, incoming.shape[1], widths[0], action=incoming, **common)
+        ]
+        for before, after in pairwise(widths):
+            layers.append(
+                GroupConvolution(
+                    self.group, before, after, weights_on=config.weights_on, separable=config.separable, **common
+                )
+            )
+        self.layers = nn.ModuleList(layers)
+        self.activation = _ACTIVATIONS[config.activation]()
+        heads = {
+            "project": lambda: GroupProjection(self.group, last, outgoing, generator=generator, dtype=dtype),
+            "pool": lambda: GroupPooling(self.group),
+            "group": nn.Identity,
+        }
+        self.head = heads[config.head]()
+
+    def forward(self, field: Float[Tensor, "batch channels *space"]) -> Float[Tensor, "batch out *space"]:
+        """The output field; with the head `group`, [batch, out·order, *space], to be fitted element by element."""
+        for layer in self.layers[:-1]:
+            field = self.activation(layer(field))
+        return self.head(self.layers[-1](field))
+
+    def relaxed_weights(self) -> dict[str, Tensor]:
+        """The relaxed weights of each layer, [banks, order] or [banks, *shape], by the layer's name."""
+        named = dict(self.layers.named_parameters())
+        return {f"layer {i + 1}": named[f"{i}.relaxed_weight"].detach() for i in range(len(self.layers))}
+
+
+def channel_action(group: FiniteGroup, irreps: str, dimension: int) -> Float[np.ndarray, "order channels channels"]:
+    """How a group turns channels on a grid of some axes: `1o` has one an axis, other irreps are those of space."""
+    if not group.geometric and not any(factor.geometric for factor in group.factors):
+        return np.broadcast_to(np.eye(Irreps(irreps).dim), (group.order, Irreps(irreps).dim, Irreps(irreps).dim))
+    parts = []
+    for mul, irrep in Irreps(irreps):
+        matrices = o3_matrices(group, f"1x{irrep}")
+        matrices = matrices[:, :dimension, :dimension] if str(irrep) == "1o" else matrices
+        parts += [matrices] * mul
+    sizes = [part.shape[1] for part in parts]
+    ends = np.cumsum([0, *sizes])
+    found = np.zeros((group.order, ends[-1], ends[-1]))
+    for part, (start, end) in zip(parts, pairwise(ends), strict=True):
+        found[:, start:end, start:end] = part
+    return found
