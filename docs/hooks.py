@@ -25,6 +25,7 @@ SURFACE = {
     "interfaces": "Predictions beside the structures of a file.",
     "interfaces.ase": "The potential as an ASE calculator.",
     "simulate": "Relaxation and molecular dynamics.",
+    "discovery": "Which symmetries data break.",
     "benchmark": "Speed on this machine, beside other programs.",
     "report": "One page from records.",
     "testing": "Laws as assertions.",

@@ -26,6 +26,7 @@ VERBS = {
     "predict": "write a model's predictions beside the structures",
     "relax": "relax a structure, with its cell if asked",
     "md": "molecular dynamics: NVE, Langevin, Nosé-Hoover, NPT",
+    "discover": "which symmetries data break: irreps, elements, the subgroup they keep, how sure",
     "bench": "speed on this machine, beside other programs that are installed",
     "info": "what is in a model, a data set or a record; without a file, this machine",
     "reproduce": "an experiment of the papers: claim, our number, verdict",

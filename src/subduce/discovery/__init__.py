@@ -11,3 +11,5 @@ from ._distribution import isotypic_fractions as isotypic_fractions
 from ._places import scales as scales
 from ._places import when as when
 from ._places import where as where
+from ._study import discover_symmetries as discover_symmetries
+from ._words import verdict as verdict

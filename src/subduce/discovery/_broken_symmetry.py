@@ -15,7 +15,7 @@ from ._actions import Action, blocks
 from ._describe import described, scales_of
 from ._laws import Evidence, Laws
 from ._local import LocalFunctions
-from ._moments import Moments, gather
+from ._moments import Moments, Stopped, gather
 from ._network import network_evidence
 from ._significance import Closed, Size, closed_testing, detectable, holm
 
@@ -44,6 +44,8 @@ class Investigation:
     estimator: Estimator = "auto"
     seed: int = 0
     progress: Callable[[int, int], None] = lambda done, total: None
+    stopped_after: int | None = None
+    """The number of pairs after which an interruption ended the pass; what is found is of these alone."""
 
     # -- what is gathered
 
@@ -71,8 +73,14 @@ class Investigation:
     @cached_property
     def _raw(self) -> Moments:
         ones = np.ones(self.action.target.shape[-1])
-        return gather(self.pairs, self.everything, scale_input=self.input_scale, scale_target=ones,
-                      increments=self.same_quantity, progress=self.progress)  # fmt: skip
+        try:
+            return gather(self.pairs, self.everything, scale_input=self.input_scale, scale_target=ones,
+                          increments=self.same_quantity, progress=self.progress)  # fmt: skip
+        except Stopped as stop:
+            if stop.moments.units < _FEWEST:
+                raise
+            self.stopped_after = stop.done
+            return stop.moments
 
     @cached_property
     def input_scale(self) -> np.ndarray:
@@ -207,7 +215,7 @@ class Investigation:
             "estimator": rung.name,
             "units": self.evidence.moments.units,
             "explained": 1 - self.evidence.residual_share,
-            "lack_of_fit": {"p_value": lack, "flag": not self.trusted},
+            "lack_of_fit": {"p_value": None if rung.name == _NETWORK else lack, "flag": not self.trusted},
             "warnings": self._warnings(kept),
         }
 
@@ -277,6 +285,10 @@ class Investigation:
         found = []
         if not self.trusted:
             found.append("symmetric laws beyond this class are needed (lack of fit): nothing is called broken")
+        if self.fits[0].name == _NETWORK:
+            found.append(
+                "the network's own lack of fit is not tested: too small a network may look like broken symmetry"
+            )
         if len(kept) > 1:
             also = ", ".join(k.setting for k in kept[1:4])
             found.append(f"the data do not tell {kept[0].setting} from {also}")
@@ -299,6 +311,12 @@ def discover(
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> dict[str, Any]:
     """Which elements and irreps of a group the law from input to target breaks, and the subgroup that it keeps."""
+    check_pairs(pairs)
+    return Investigation(pairs, action, level, delta, estimator, seed, progress).results()
+
+
+def check_pairs(pairs: Pairs) -> None:
+    """Raise `InputError` where no law can be tested: too few units, or a target that is the input."""
     units = len(np.unique(pairs.units))
     if units < _FEWEST:
         raise InputError(
@@ -310,4 +328,3 @@ def discover(
             "target and input are the same array: the identity keeps every symmetry, so no law can be tested; "
             "--distribution tests whether the data themselves are symmetric"
         )
-    return Investigation(pairs, action, level, delta, estimator, seed, progress).results()

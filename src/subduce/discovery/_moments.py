@@ -46,6 +46,14 @@ class Moments:
         return Moments(self.gram[:, functions][:, :, functions], self.cross[:, functions], self.square, self.points)
 
 
+class Stopped(KeyboardInterrupt):
+    """A pass over the data was interrupted; it holds the moments of the units that were read whole."""
+
+    def __init__(self, done: int, moments: Moments) -> None:
+        super().__init__()
+        self.done, self.moments = done, moments
+
+
 def gather(
     pairs: Pairs,
     functions: LocalFunctions,
@@ -71,25 +79,31 @@ def gather(
     gram, cross = np.zeros((count, m, m)), np.zeros((count, m, q))
     square, points = np.zeros((count, q)), np.zeros(count)
     done = 0
-    for rows, inputs, targets in pairs.batches(256 if not pairs.shape else 1):
-        targets = inputs if targets is None else targets
-        inputs, outputs = _scaled(inputs, scale_input), targets - inputs if increments else targets
-        outputs = _scaled(outputs, scale_target)
-        for unit in np.unique(units[rows]) if not pairs.shape else [units[rows[0]]]:
-            here = units[rows] == unit
-            x = inputs[here].T if not pairs.shape else inputs[0]
-            y = outputs[here].T if not pairs.shape else outputs[0]
-            for phi, where in _evaluated(functions, x, pairs):
-                phi = phi.reshape(m, -1)
-                out = y[(slice(None), *where)].reshape(q, -1)
-                for row, chosen in _divided(int(unit) * divided, places, where):
-                    some, wanted = phi[:, chosen], out[:, chosen]
-                    gram[row] += some @ some.T
-                    cross[row] += some @ wanted.T
-                    square[row] += (wanted * wanted).sum(axis=1)
-                    points[row] += some.shape[1]
-        done += len(rows)
-        progress(done, len(pairs))
+    try:
+        for rows, inputs, targets in pairs.batches(256 if not pairs.shape else 1):
+            targets = inputs if targets is None else targets
+            inputs, outputs = _scaled(inputs, scale_input), targets - inputs if increments else targets
+            outputs = _scaled(outputs, scale_target)
+            for unit in np.unique(units[rows]) if not pairs.shape else [units[rows[0]]]:
+                here = units[rows] == unit
+                x = inputs[here].T if not pairs.shape else inputs[0]
+                y = outputs[here].T if not pairs.shape else outputs[0]
+                for phi, where in _evaluated(functions, x, pairs):
+                    phi = phi.reshape(m, -1)
+                    out = y[(slice(None), *where)].reshape(q, -1)
+                    for row, chosen in _divided(int(unit) * divided, places, where):
+                        some, wanted = phi[:, chosen], out[:, chosen]
+                        gram[row] += some @ some.T
+                        cross[row] += some @ wanted.T
+                        square[row] += (wanted * wanted).sum(axis=1)
+                        points[row] += some.shape[1]
+            done += len(rows)
+            progress(done, len(pairs))
+    except KeyboardInterrupt:
+        if places is not None:
+            raise
+        whole = np.setdiff1d(units[:done], units[done:])  # those of which every row was read
+        raise Stopped(done, Moments(gram[whole], cross[whole], square[whole], points[whole])) from None
     return Moments(gram, cross, square, points)
 
 

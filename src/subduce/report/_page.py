@@ -14,7 +14,8 @@ def write_report(records: Iterable[Record], path: str | Path, *, title: str = "s
     """Write one self-contained HTML page of `records`, in their order.
 
     Training shows learning curves; evaluations parity plots and errors by target, species and
-    `config_type`; dynamics energies and temperature over time; every record its settings and inputs.
+    `config_type`; dynamics energies and temperature over time; discovery the verdict, irreps and elements
+    with intervals, and the methods; every record its settings and inputs.
     """
     environment = Environment(
         loader=PackageLoader("subduce", "report"),
@@ -24,5 +25,7 @@ def write_report(records: Iterable[Record], path: str | Path, *, title: str = "s
         lstrip_blocks=True,
     )
     page = environment.get_template("page.html")
+    records = list(records)
+    atomistic = any(record.kind != "discover" for record in records)
     sections = [section(record) for record in records]
-    write_whole(path, page.render(title=title, sections=sections, version=__version__))
+    write_whole(path, page.render(title=title, sections=sections, atomistic=atomistic, version=__version__))

@@ -134,6 +134,76 @@ def bars(names: Sequence[str], values: Sequence[float], *, unit: str, caption: s
         return Plot(_svg(figure), caption)
 
 
+def ranges(
+    names: Sequence[str],
+    values: Sequence[float | None],
+    intervals: Sequence[Sequence[float | None] | None],
+    *,
+    colours: Sequence[str],
+    x: str,
+    caption: str,
+    line: float | None = None,
+    line_name: str = "",
+    legend: Mapping[str, str] | None = None,
+) -> Plot:
+    """One point a name with its interval, logarithmic where values differ much; `line` marks a bound.
+
+    On a logarithmic axis what reaches zero ends at the left edge. A name without an interval stays empty.
+    """
+    drawn = [(i, v, s) for i, (v, s) in enumerate(zip(values, intervals, strict=True)) if v is not None and s]
+    positive = [p for _, v, s in drawn for p in (v, *s) if p] + ([line] if line else [])
+    log = bool(positive) and max(positive) > 30 * min(positive)
+    floor = 10 ** np.floor(np.log10(0.6 * max(min(positive), 1e-4 * max(positive)))) if log else 0.0
+    with rc_context(_STYLE):
+        figure, axes = _figure(
+            (_WIDE[0], 0.85 + (0.27 if len(names) < 20 else 0.18) * len(names) + (0.25 if legend else 0))
+        )
+        if line is not None:
+            axes.axvline(line, color=SOFT, linewidth=0.9, linestyle=(0, (4, 3)), zorder=1)
+            axes.annotate(line_name, (line, 1), xycoords=("data", "axes fraction"), xytext=(3, 2),
+                          textcoords="offset points", color=SOFT, fontsize=8.5)  # fmt: skip
+        for i, value, (low, high) in drawn:
+            low, high = max(low or 0.0, floor), max(high or 0.0, floor)
+            axes.plot([low, high], [i, i], color=colours[i], linewidth=2.2, solid_capstyle="butt", zorder=2)
+            if value > floor or not log:
+                axes.plot([value], [i], color=colours[i], marker="o", markersize=5.5, zorder=3)
+        if log:
+            axes.set_xscale("log")
+            axes.set_xlim(left=floor)
+            axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+            axes.xaxis.set_minor_locator(NullLocator())
+        elif positive:
+            axes.set_xlim(left=-0.02 * max(positive))
+            axes.xaxis.set_major_locator(MaxNLocator(nbins=5))
+        axes.set(yticks=range(len(names)), yticklabels=names, xlabel=x, ylim=(len(names) - 0.4, -0.6))
+        axes.grid(axis="y", visible=False)
+        axes.tick_params(axis="y", length=0)
+        for name, colour in (legend or {}).items():
+            axes.plot([], [], color=colour, marker="o", markersize=5.5, linestyle="", label=name)
+        if legend:
+            figure.legend(loc="outside lower center", ncols=len(legend), handletextpad=0.1, columnspacing=1.2)
+        return Plot(_svg(figure), caption)
+
+
+def heat(values: Sequence[Any], *, x: str, y: str, caption: str, marks: Sequence[Any] = ()) -> Plot:
+    """A map of values over two axes, the first downwards, means over further ones; dots where a mark is true."""
+    shown = np.asarray([[np.nan if v is None else np.mean(v) for v in row] for row in values], dtype=float)
+    with rc_context(_STYLE):
+        figure, axes = _figure((_WIDE[0], 3.4))
+        axes.grid(visible=False)
+        largest = float(np.nanmax(shown, initial=0.0)) or 1.0
+        mesh = axes.pcolormesh(shown, cmap="YlOrBr", vmin=0, vmax=largest, edgecolors="white", linewidth=0.4)
+        marked = np.argwhere([[np.any(mark) for mark in row] for row in marks]).reshape(-1, 2) + 0.5
+        axes.plot(marked[:, 1], marked[:, 0], "o", color="white", markeredgecolor=INK, markersize=4)
+        axes.set(xlabel=f"{x} (boxes)", ylabel=f"{y} (boxes)", aspect="equal")
+        for axis in (axes.xaxis, axes.yaxis):
+            axis.set_major_locator(MaxNLocator(integer=True, nbins=5))
+        axes.invert_yaxis()
+        bar = figure.colorbar(mesh, ax=axes, shrink=0.8)
+        bar.outline.set_visible(False)
+        return Plot(_svg(figure), caption)
+
+
 def _figure(size: tuple[float, float]) -> tuple[Figure, Axes]:
     figure = Figure(figsize=size, layout="constrained")
     FigureCanvasSVG(figure)

@@ -8,6 +8,7 @@ from typing import Any
 from ..records import Record
 from ._plots import COLOURS, Plot, bars, lines, parity
 from ._speed import HEADER, cells
+from ._symmetry import symmetry_facts, symmetry_plots, symmetry_tables
 from ._units import duration, plain, quantity, scale
 
 Results = Mapping[str, Any]
@@ -41,7 +42,10 @@ class Section:
     facts: Sequence[tuple[str, str]] = ()
     plots: Sequence[Plot] = ()
     tables: Sequence[Table] = ()
+    verdict: str = ""
     notice: str = ""
+    notes: Sequence[str] = ()
+    methods: str = ""
     settings: Sequence[tuple[str, str]] = field(default=())
     inputs: Sequence[tuple[str, str]] = field(default=())
 
@@ -259,6 +263,18 @@ def _bench(results: Results) -> dict[str, Any]:
     return {"title": "Speed", "facts": facts, "plots": plots, "tables": [table]}
 
 
+def _discover(results: Results) -> dict[str, Any]:
+    return {
+        "title": f"Symmetry under {results.get('group', 'a group')}",
+        "verdict": results.get("verdict") or "",
+        "notes": results.get("warnings") or [],
+        "facts": _present(symmetry_facts(results)),
+        "plots": symmetry_plots(results),
+        "tables": [Table(*parts, text=True) for parts in symmetry_tables(results)],
+        "methods": results.get("methods") or "",
+    }
+
+
 def _anything(results: Results) -> dict[str, Any]:
     rows = [[name, text] for name, text in _flat(results) if len(text) < 200]
     return {"tables": [Table("Results", ["", "value"], rows, text=True)] if rows else []}
@@ -271,6 +287,7 @@ _KINDS: dict[str, Callable[[Results], dict[str, Any]]] = {
     "relax": _relax,
     "check": _check,
     "bench": _bench,
+    "discover": _discover,
 }
 
 

@@ -88,6 +88,58 @@ def test_relaxation_check_and_unknown_kinds(tmp_path):
     assert text.count('<a href="#part') == 3
 
 
+def discovered(**more) -> dict:
+    """What `discover` finds of D2 that is broken to one mirror."""
+    elements = [
+        {"name": name, "verdict": kind, "effect": size, "interval": [0.9 * size, 1.1 * size], "p_value": p}
+        for name, kind, size, p in [("e", "preserved", 0.0, 1.0), ("m_x", "broken", 0.2, 1e-20),
+                                    ("m_y", "preserved", 0.001, 0.5), ("C2", "broken", 0.2, 1e-20)]
+    ]  # fmt: skip
+    unseen = dict.fromkeys(("direction", "direction_symbol", "p_value", "interval", "upper"))
+    irreps = [
+        {"irrep": "B1", "dimension": 1, "verdict": "broken", "energy_fraction": 0.01, "interval": [0.009, 0.011],
+         "direction": [-1.0], "direction_symbol": "(a)", "p_value": 1e-21},
+        {"irrep": "B2", "dimension": 1, "verdict": "undetermined", "energy_fraction": 0.0, **unseen},
+    ]  # fmt: skip
+    kept = {"name": "Cs", "order": 2, "elements": ["e", "m_y"], "conjugacy": "Cs(m_y)", "generators": ["m_y"]}
+    return {
+        "verdict": "The law breaks D2 <down> to Cs(m_y).", "group": "D2", "order": 4, "preserved": kept, "proven": kept,
+        "elements": elements, "irreps": irreps, "detectable_effect": 0.004, "delta": 0.01, "units": 60,
+        "estimator": "stencil of radius 1", "explained": 0.9, "lack_of_fit": {"p_value": 0.3, "flag": False},
+        "classes": [{"elements": ["e", "m_y"], "effect": [0.0, 0.001], "verdicts": ["preserved"]},
+                    {"elements": ["m_x", "C2"], "effect": [0.2, 0.2], "verdicts": ["broken"]}],
+        "warnings": ["B2 cannot be seen"], "methods": "It was tested on 60 units.",
+    } | more  # fmt: skip
+
+
+def test_discovery_shows_verdict_irreps_elements_and_classes(tmp_path):
+    text = page(tmp_path, record("discover", **discovered()))
+    body = text.split("</style>", 1)[1]
+    assert "The law breaks D2 &lt;down&gt; to Cs(m_y)." in body
+    assert body.count("<svg") == 2
+    for expected in ("Cs(m_y)", "B2 cannot be seen", "m_x, C2", "0.01 (0.009 to 0.011)", "(−1.00)", "delta",
+                     "1e−20", "It was tested on 60 units.", "0.3", "90 %", "0.004"):  # fmt: skip
+        assert expected in body, expected
+    assert "Units: eV" not in body
+    assert page(tmp_path, record("discover", **discovered())) == text
+
+
+def test_discovery_shows_the_distribution_and_stands_without_it_or_a_law(tmp_path):
+    rows = [{"irrep": "B1", "moment": 2, "verdict": "broken", "effect": 0.1, "interval": [0.05, 0.15], "p_value": 0.01}]
+    found = {"preserved": {"name": "Cs", "order": 2, "conjugacy": "Cs(m_y)"}, "p_value": 0.01, "irreps": rows}
+    assert page(tmp_path, record("discover", **discovered(distribution=found))).count("<svg") == 3
+    alone = {"group": "D2", "order": 4, "verdict": "Broken.", "distribution": found, "warnings": []}
+    text = page(tmp_path, record("discover", **alone))
+    assert text.count("<svg") == 1
+    assert "B1, moment 2" in text
+
+
+def test_discovery_with_gaps_is_drawn_all_the_same(tmp_path):
+    irreps = [{"irrep": "B1", "dimension": 1, "verdict": "undetermined", "energy_fraction": None, "p_value": None,
+               "interval": [None, None]}]  # fmt: skip
+    assert page(tmp_path, record("discover", **discovered(irreps=irreps, detectable_effect=None))).count("<svg") == 2
+
+
 def test_numbers_that_are_missing_or_not_finite_are_dashes_and_gaps(tmp_path):
     trace = {"time_fs": [0.0, 1.0], "total_energy": [1.0, None], "temperature": [300.0, None]}
     text = page(
