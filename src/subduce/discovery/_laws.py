@@ -71,7 +71,7 @@ class Evidence:
     def __init__(
         self, laws: Laws, moments: Moments, *, seed: int = 0, whole: float | None = None, known: float = 0.0
     ) -> None:
-        """Where the laws are added to a known one, `whole` is its root mean square and `known` its share of the data."""
+        """Where the laws are added to a known one, `whole` is its root mean square, `known` its share."""
         self.laws, self.moments = laws, moments
         self.gram, self.cross = moments.gram.sum(axis=0), moments.cross.sum(axis=0)
         self.total, self._whole, self._known = float(moments.square.sum()), whole, known

@@ -193,3 +193,16 @@ def test_what_cannot_be_asked_is_refused():
     same = scalars(field, field)
     with pytest.raises(InputError, match="--distribution"):
         discover(same, action_on(same, "D4"))
+
+
+@pytest.mark.parametrize(("drift", "kept"), [(0.0, "Cs"), (0.3, "C1")])
+def test_a_network_finds_what_its_relaxed_weights_would_break(drift, kept):
+    rng = np.random.default_rng(0)
+    field = smooth(rng, 32, 8)
+    target = step(field, c=(0, drift)) + 0.1 * np.tanh(field**3) + 0.05 * rng.normal(size=field.shape)
+    pairs = scalars(field, target)
+    found = discover(pairs, action_on(pairs, "Cs"), estimator="network")
+    assert found["preserved"]["name"] == kept
+    assert found["lack_of_fit"]["p_value"] is None
+    assert any("lack of fit is not tested" in warning for warning in found["warnings"])
+    assert found["explained"] > 0.3
