@@ -1,6 +1,6 @@
 """Lifting and group convolution on regular grids, for every finite group that sends grid points to grid points."""
 
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
@@ -41,8 +41,8 @@ class _Filters(nn.Module):
         device: torch.device | str | None,
     ) -> None:
         super().__init__()
-        if kernel_size < 1 or kernel_size % 2 == 0:
-            raise ValueError(f"kernel_size must be odd, so that a kernel has a centre to turn about; got {kernel_size}")
+        if padding not in get_args(Padding):
+            raise ValueError(f"padding is one of {', '.join(get_args(Padding))}; got {padding!r}")
         if relaxed == "positions" and (shape is None or len(shape) != dimension):
             raise ValueError(f"weights on positions need the shape of the output, {dimension} numbers; got {shape}")
         self.group, self.dimension, self.kernel_size = group, dimension, kernel_size
@@ -253,8 +253,10 @@ class GroupProjection(nn.Module):
 def moved_points(group: FiniteGroup, size: int) -> Int[np.ndarray, "order points"]:
     """Where each point of g·ψ comes from in a kernel of odd size: the place of g⁻¹v.
 
-    Raises `ValueError` for a group that does not send grid points to grid points.
+    Raises `ValueError` for a size without a centre, and a group that does not send grid points to grid points.
     """
+    if size < 1 or size % 2 == 0:
+        raise ValueError(f"kernel_size must be odd, so that a kernel has a centre to turn about; got {size}")
     matrices, dimension = group.matrices, group.matrices.shape[-1]
     exact = np.allclose(np.abs(matrices), np.rint(np.abs(matrices)), atol=1e-9)
     if dimension > 3 or not exact:
