@@ -74,7 +74,7 @@ class _Filters(nn.Module):
         return None if self.bias is None else self.bias[:, None].expand(-1, order).reshape(-1)
 
     def finished(self, out: Tensor) -> Tensor:
-        """Banks [batch, banks·(channels·order), *space] weighted by position and added up, where they are; then the bias."""
+        """Banks [batch, banks·(channels·order), *space] weighted by position, if they are, and added up; bias."""
         if self.relaxed != "positions":
             return out
         out = out.unflatten(1, (len(self.relaxed_weight), -1))
