@@ -1,6 +1,6 @@
 """Lifting and group convolution on regular grids, for every finite group that sends grid points to grid points."""
 
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
@@ -41,8 +41,8 @@ class _Filters(nn.Module):
         device: torch.device | str | None,
     ) -> None:
         super().__init__()
-        if kernel_size < 1 or kernel_size % 2 == 0:
-            raise ValueError(f"kernel_size must be odd, so that a kernel has a centre to turn about; got {kernel_size}")
+        if padding not in get_args(Padding):
+            raise ValueError(f"padding is one of {', '.join(get_args(Padding))}; got {padding!r}")
         if relaxed == "positions" and (shape is None or len(shape) != dimension):
             raise ValueError(f"weights on positions need the shape of the output, {dimension} numbers; got {shape}")
         self.group, self.dimension, self.kernel_size = group, dimension, kernel_size
@@ -62,27 +62,32 @@ class _Filters(nn.Module):
         return _Moved.apply(kernel, self.moved, self.back, self.group.order)
 
     def convolved(self, features: Tensor, filters: Tensor, *, groups: int = 1) -> Tensor:
-        """The ordinary convolution, padded as asked for."""
+        """The ordinary convolution, padded as asked for, with the bias where `finished` does not have to add it."""
         reach = self.kernel_size // 2
         if self.padding == "circular" and reach:
             features = functional.pad(features, (reach, reach) * self.dimension, mode="circular")
         padding = reach if self.padding == "zero" else 0
-        return _CONVOLUTIONS[self.dimension](features, filters, padding=padding, groups=groups)
+        bias = None if self.relaxed == "positions" else self.shared_bias()
+        return _CONVOLUTIONS[self.dimension](features, filters, bias, padding=padding, groups=groups)
+
+    def shared_bias(self) -> Tensor | None:
+        """One number for all elements of the group, for each of them."""
+        order = self.group.order
+        return None if self.bias is None else self.bias[:, None].expand(-1, order).reshape(-1)
 
     def finished(self, out: Tensor) -> Tensor:
-        """Banks [batch, banks·(channels·order), *space] weighted by position and added up; then the bias."""
-        if self.relaxed == "positions":
-            banks = len(self.relaxed_weight)
-            out = out.unflatten(1, (banks, -1))
-            if out.shape[3:] != self.relaxed_weight.shape[1:]:
-                raise ValueError(
-                    f"weights on positions were made for a grid of {tuple(self.relaxed_weight.shape[1:])}, "
-                    f"got {tuple(out.shape[3:])}"
-                )
-            out = (out * self.relaxed_weight[:, None]).sum(dim=1)
-        if self.bias is not None:
-            out = out + self.bias.repeat_interleave(self.group.order).reshape(-1, *(1,) * self.dimension)
-        return out
+        """Banks [batch, banks·(channels·order), *space] weighted by position, if they are, and added up; bias."""
+        if self.relaxed != "positions":
+            return out
+        out = out.unflatten(1, (len(self.relaxed_weight), -1))
+        if out.shape[3:] != self.relaxed_weight.shape[1:]:
+            raise ValueError(
+                f"weights on positions were made for a grid of {tuple(self.relaxed_weight.shape[1:])}, "
+                f"got {tuple(out.shape[3:])}"
+            )
+        out = (out * self.relaxed_weight[:, None]).sum(dim=1)
+        bias = self.shared_bias()
+        return out if bias is None else out + bias.reshape(-1, *(1,) * self.dimension)
 
 
 class LiftingConvolution(_Filters):
@@ -255,8 +260,10 @@ class GroupProjection(nn.Module):
 def moved_points(group: FiniteGroup, size: int) -> Int[np.ndarray, "order points"]:
     """Where each point of g·ψ comes from in a kernel of odd size: the place of g⁻¹v.
 
-    Raises `ValueError` for a group that does not send grid points to grid points.
+    Raises `ValueError` for a size without a centre, and a group that does not send grid points to grid points.
     """
+    if size < 1 or size % 2 == 0:
+        raise ValueError(f"kernel_size must be odd, so that a kernel has a centre to turn about; got {size}")
     matrices, dimension = group.matrices, group.matrices.shape[-1]
     exact = np.allclose(np.abs(matrices), np.rint(np.abs(matrices)), atol=1e-9)
     if dimension > 3 or not exact:
