@@ -58,7 +58,7 @@ class _Network(nn.Module):
 
     def __init__(self, action: Action, padding: str, seed: int) -> None:
         super().__init__()
-        group = dataclasses.replace(action.group, matrices=action.grid.copy())
+        group = dataclasses.replace(action.group, matrices=action.grid.copy(), geometric=True)
         generator = torch.Generator().manual_seed(seed)
         common = {"kernel_size": _KERNEL, "relaxed": "elements", "padding": padding, "generator": generator}
         channels = action.input.shape[1]

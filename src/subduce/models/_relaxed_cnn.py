@@ -1,6 +1,6 @@
 """A group-equivariant network on regular grids whose relaxed weights can leave the symmetry that it starts with."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Literal
 
@@ -25,6 +25,8 @@ class RelaxedCNNConfig(Config):
     dimension: Literal[1, 2, 3] = Field(2, description="axes of the grid")
     input: str = Field("0e", description="irreps of the input's channels; 1o has a component for each axis of the grid")
     output: str = Field("0e", description="irreps of the output's channels")
+    time_odd: tuple[int, ...] = Field((), description="input channels, from 0, that change sign with time reversal T")
+    output_time_odd: tuple[int, ...] = Field((), description="output channels that do; velocities, momenta, currents")
     num_layers: int = Field(3, ge=2, description="convolutions, the lifting one among them")
     num_features: int = Field(8, ge=1, description="channels of a hidden layer, each a function on the group")
     kernel_size: int = Field(3, ge=1, description="points of a kernel along an axis; odd")
@@ -60,11 +62,12 @@ class RelaxedCNN(nn.Module):
         self.group: FiniteGroup = named_group(config.group, config.dimension)
         dtype = {"float32": torch.float32, "float64": torch.float64}[config.model_dtype]
         generator = torch.Generator().manual_seed(config.seed)
-        incoming = channel_action(self.group, config.input, config.dimension)
-        outgoing = channel_action(self.group, config.output, config.dimension)
+        incoming = channel_action(self.group, config.input, config.dimension, config.time_odd)
+        outgoing = channel_action(self.group, config.output, config.dimension, config.output_time_odd)
         scalars = bool(np.allclose(outgoing, np.eye(outgoing.shape[1])))
         if config.head != "project" and not scalars:
-            raise ValueError(f"the head {config.head!r} gives scalars, and {config.output} turns; take 'project'")
+            turning = f"{config.output} turns" if not config.output_time_odd else "the output is odd in time"
+            raise ValueError(f"the head {config.head!r} gives scalars, and {turning}; take 'project'")
         common = {
             "kernel_size": config.kernel_size, "banks": config.banks, "relaxed": config.relaxed, "shape": config.shape,
             "padding": config.padding, "generator": generator, "dtype": dtype,
@@ -101,10 +104,16 @@ class RelaxedCNN(nn.Module):
         return {f"layer {i + 1}": named[f"{i}.relaxed_weight"].detach() for i in range(len(self.layers))}
 
 
-def channel_action(group: FiniteGroup, irreps: str, dimension: int) -> Float[np.ndarray, "order channels channels"]:
-    """How a group turns channels on a grid of some axes: `1o` has one an axis, other irreps are those of space."""
+def channel_action(
+    group: FiniteGroup, irreps: str, dimension: int, time_odd: Sequence[int] = ()
+) -> Float[np.ndarray, "order channels channels"]:
+    """How a group turns channels on a grid of some axes: `1o` has one an axis, other irreps are those of space.
+
+    Channels of `time_odd` change sign with the elements that turn time around, those of a factor T of the group.
+    """
+    signs = _time_signs(group, Irreps(irreps), dimension, time_odd)
     if not group.geometric and not any(factor.geometric for factor in group.factors):
-        return np.broadcast_to(np.eye(Irreps(irreps).dim), (group.order, Irreps(irreps).dim, Irreps(irreps).dim))
+        return signs[:, :, None] * np.eye(signs.shape[1])
     parts = []
     for mul, irrep in Irreps(irreps):
         matrices = o3_matrices(group, f"1x{irrep}")
@@ -115,4 +124,25 @@ def channel_action(group: FiniteGroup, irreps: str, dimension: int) -> Float[np.
     found = np.zeros((group.order, ends[-1], ends[-1]))
     for part, (start, end) in zip(parts, pairwise(ends), strict=True):
         found[:, start:end, start:end] = part
-    return found
+    return signs[:, :, None] * found
+
+
+def _time_signs(
+    group: FiniteGroup, irreps: Irreps, dimension: int, time_odd: Sequence[int]
+) -> Float[np.ndarray, "order channels"]:
+    """−1 for the channels that are odd in time and the elements that turn time around, else +1."""
+    spatial = group.geometric or any(factor.geometric for factor in group.factors)
+    count = sum(mul * (dimension if spatial and str(irrep) == "1o" else irrep.dim) for mul, irrep in irreps)
+    factors = group.factors or (group,)
+    backwards = np.zeros(group.order, dtype=bool)
+    places = np.unravel_index(np.arange(group.order), [factor.order for factor in factors])
+    for factor, place in zip(factors, places, strict=True):
+        if factor.name == "T" and factor.order == 2 and not factor.geometric:
+            backwards ^= place == 1
+    if len(time_odd) and not backwards.any():
+        raise ValueError(f"channels odd in time need a group with time reversal T, got {group.name}")
+    if any(not 0 <= channel < count for channel in time_odd):
+        raise ValueError(f"expected channels from 0 to {count - 1} as odd in time, got {tuple(time_odd)}")
+    signs = np.ones((group.order, count))
+    signs[np.ix_(backwards, list(time_odd))] = -1
+    return signs

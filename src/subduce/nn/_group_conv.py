@@ -266,7 +266,7 @@ def moved_points(group: FiniteGroup, size: int) -> Int[np.ndarray, "order points
         raise ValueError(f"kernel_size must be odd, so that a kernel has a centre to turn about; got {size}")
     matrices, dimension = group.matrices, group.matrices.shape[-1]
     exact = np.allclose(np.abs(matrices), np.rint(np.abs(matrices)), atol=1e-9)
-    if dimension > 3 or not exact:
+    if dimension > 3 or not exact or not (group.geometric or dimension == 1):
         named = {1: "a mirror", 2: "C2, C4, D2, D4 and mirrors", 3: "Oh and its subgroups"}
         raise ValueError(
             f"{group.name} does not send the points of a grid of {dimension} axes to such points; what does: "
