@@ -103,16 +103,21 @@ def pendulum(runs):
         rows.append(row("pendulum, time-symmetric set: largest |w₊ − w₋|", max(exact), ("<=", ROUND_OFF)))
     for equation in ("linear", "sine"):
         for task in ("law", "window"):
-            rows += _growth(equation, task, separations(trained, equation, task))
+            by_damping = separations(trained, equation, task)
+            rows += _growth(equation, task, by_damping)
+            whole = separations(trained, equation, task, "whole").get(0.0)
+            if whole and 0.3 in by_damping:
+                ratio = statistics.median(by_damping[0.3]) / statistics.median(whole)
+                rows.append(row(f"pendulum, {equation}, {task}: the first of these, whole periods", ratio, None))
     return rows + _discovered(runs)
 
 
-def separations(runs, equation, task):
-    """The largest |w₊ − w₋| of each seed, by damping."""
+def separations(runs, equation, task, kind="plain"):
+    """The largest |w₊ − w₋| of each seed, by damping; `whole` are runs over whole periods."""
     found = {}
     for name, run in runs.items():
-        parts = name.split("_")
-        if parts[0] == equation and parts[2] == task and parts[3] != "exact":
+        parts = [*name.split("_")[:3], name.split("_")[3] if name.count("_") == 4 else "plain"]
+        if parts[0] == equation and parts[2] == task and parts[3] == kind:
             found.setdefault(float(parts[1]), []).append(run["spread"])
     return dict(sorted(found.items()))
 

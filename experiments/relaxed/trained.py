@@ -74,6 +74,9 @@ def _pendulums(about):
                     found[f"{name}_{task}_seed{seed}"] = job | {"train": about["train"]}
                     if damping == 0:
                         found[f"{name}_{task}_exact_seed{seed}"] = job | {"train": about["exact"], "reversed_too": True}
+                    if damping == 0 and equation in about["whole"]:
+                        whole = {"train": about["train"], "frames": about["whole"][equation]}
+                        found[f"{name}_{task}_whole_seed{seed}"] = job | whole
     return found
 
 
@@ -137,7 +140,8 @@ def _discovered(settings):
     """What the statistics say of the same law: trajectories from chance starts, accelerations with noise."""
     draw, times = np.random.default_rng(0), 0.01 * np.arange(settings["frames"])
     scale = np.array([1, GRAVITY**0.5, GRAVITY])
-    starts = draw.uniform(-2, 2, (settings["trajectories"], 2)) * scale[:2]
+    reach = settings["reach"]  # radians, and of the velocity that a linear pendulum has with that amplitude
+    starts = draw.uniform(-reach, reach, (settings["trajectories"], 2)) * scale[:2]
     paths = np.stack(
         [motion(settings["equation"], settings["damping"], times, start).T / scale for start in starts]
     )  # [trajectory, time, 3]

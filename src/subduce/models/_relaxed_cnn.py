@@ -144,5 +144,6 @@ def _time_signs(
     if any(not 0 <= channel < count for channel in time_odd):
         raise ValueError(f"expected channels from 0 to {count - 1} as odd in time, got {tuple(time_odd)}")
     signs = np.ones((group.order, count))
-    signs[np.ix_(backwards, list(time_odd))] = -1
+    for channel in time_odd:
+        signs[backwards, channel] = -1
     return signs
