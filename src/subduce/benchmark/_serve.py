@@ -36,7 +36,7 @@ def serve(
     prepared: Any = None
     with _own_output() as answers:
         for line in sys.stdin:
-            request = json.loads(line)
+            request, answer = json.loads(line), dict[str, Any]()
             try:
                 if request["do"] == "prepare":
                     prepared = prepare(request["task"])
