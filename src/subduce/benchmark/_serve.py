@@ -36,14 +36,14 @@ def serve(
     prepared: Any = None
     with _own_output() as answers:
         for line in sys.stdin:
-            request, answer = json.loads(line), dict[str, Any]()
+            request = json.loads(line)
             try:
                 if request["do"] == "prepare":
                     prepared = prepare(request["task"])
                     answer = {"version": version, **prepared[2]}
                 elif request["do"] == "run":
-                    answer = {"ms": [milliseconds(prepared[0], clock) for _ in range(request["calls"])]}
-                    answer["peak_mb"] = peak_mb()
+                    times = [milliseconds(prepared[0], clock) for _ in range(request["calls"])]
+                    answer = {"ms": times, "peak_mb": peak_mb()}
                 elif request["do"] == "memory":
                     answer = {"added_mb": _added_mb(prepared[0])}
                 else:
