@@ -197,15 +197,16 @@ class GroupConvolution(_Filters):
     def forward(self, features: Float[Tensor, "batch functions *space"]) -> Tensor:
         """The convolved functions."""
         order, out = self.group.order, self.out
-        found = self.expanded(self.weight).unflatten(-1, (order, -1))  # [banks, out, channels, g, h, points]
+        found = self.expanded(self.weight).transpose(2, 3).contiguous()  # [banks, out, g, channels, h·points]
         if self.relaxed == "elements":
-            weight = self.relaxed_weight[:, None, None, :, None, None]
-            weight = weight if self.weights_on == "output" else weight.transpose(3, 4)
-            found = found * weight
-        found = (
-            found.flatten(0, 1) if self.relaxed == "positions" else found[0] if len(found) == 1 else found.sum(dim=0)
-        )
-        filters = found.transpose(1, 2).reshape(len(found) * order, -1, found.shape[-1])
+            if self.weights_on == "output":
+                found = found * self.relaxed_weight[:, None, :, None, None]
+            else:
+                apart = found.unflatten(-1, (order, -1))
+                found = (apart * self.relaxed_weight[:, None, None, None, :, None]).flatten(-2)
+        banked = self.relaxed == "positions"
+        found = found.flatten(0, 1) if banked or len(found) == 1 else found.sum(dim=0)
+        filters = found.flatten(0, 1).unflatten(-1, (order, -1)).flatten(1, 2)  # [out·g, channels·h, points]
         if self.spatial is None:
             size = (self.kernel_size,) * self.dimension
             return self.finished(self.convolved(features, filters.unflatten(-1, size)))
