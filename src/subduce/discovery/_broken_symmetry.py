@@ -13,6 +13,7 @@ from subduce.groups import FiniteGroup, GroupIrrep, Subgroup, direction_symbol, 
 
 from ._actions import Action, blocks
 from ._describe import described, scales_of
+from ._distribution import Distribution
 from ._laws import Evidence, Laws
 from ._local import LocalFunctions
 from ._moments import Moments, Stopped, gather
@@ -193,7 +194,13 @@ class Investigation:
 
     @cached_property
     def trusted(self) -> bool:
-        """Whether the class of laws fits well enough to call anything broken."""
+        """Whether the class of laws fits well enough to call anything broken.
+
+        Whether a network fits is not known; where the inputs keep the group, what it misses looks like no breaking.
+        """
+        if self.fits[0].name == _NETWORK:
+            everyone = Subgroup(self.group, tuple(range(self.group.order)))
+            return Distribution(self.pairs, self.action, self.level).kept(everyone).p_value >= self.level
         return self.fits[1] >= self.level
 
     def results(self) -> dict[str, Any]:
@@ -283,12 +290,11 @@ class Investigation:
 
     def _warnings(self, kept: Sequence[Subgroup]) -> list[str]:
         found = []
-        if not self.trusted:
-            found.append("symmetric laws beyond this class are needed (lack of fit): nothing is called broken")
         if self.fits[0].name == _NETWORK:
-            found.append(
-                "the network's own lack of fit is not tested: too small a network may look like broken symmetry"
-            )
+            untrusted = "the inputs themselves break the group, so nothing is called broken"
+            found.append("the network's lack of fit is not tested" + ("" if self.trusted else f"; {untrusted}"))
+        elif not self.trusted:
+            found.append("symmetric laws beyond this class are needed (lack of fit): nothing is called broken")
         if len(kept) > 1:
             also = ", ".join(k.setting for k in kept[1:4])
             found.append(f"the data do not tell {kept[0].setting} from {also}")

@@ -67,15 +67,8 @@ class Continuous:
 
     @cached_property
     def generators(self) -> Float[np.ndarray, "3 laws laws"]:
-        """The infinitesimal rotations about x, y, z: derivatives of trigonometric polynomials."""
-        n = 2 * self._top + 3
-        angles = 2 * np.pi * np.arange(n) / n
-        weights = np.array([sum(k * np.sin(k * angle) for k in range(1, self._top + 2)) * 2 / n for angle in angles])
-        found = []
-        for axis in _AXES.values():
-            turns = axis_angle_to_matrix(torch.tensor(axis, dtype=torch.float64).expand(n, 3), torch.from_numpy(angles))
-            found.append(np.einsum("k,kab->ab", weights, np.stack([self.matrix(turn.numpy()) for turn in turns])))
-        return np.stack(found)
+        """The infinitesimal rotations about x, y, z, as they act on the laws."""
+        return _generators(self.matrix, self._top)
 
     @property
     def _top(self) -> int:
@@ -101,7 +94,8 @@ class Continuous:
         """Laws that turn as the components of an irrep, copy after copy."""
         part = self.parts[name]
         irrep = Irrep.parse(name)
-        small = _generators_of(irrep)
+        even = Irrep(irrep.l, 1)
+        small = _generators(lambda turn: irrep_matrix(even, torch.from_numpy(turn)).numpy(), irrep.l)
         inside = np.einsum("ia,kij,jb->kab", part, self.generators, part)
         n, d = part.shape[1], irrep.dim
         both = zip(inside, small, strict=True)
@@ -278,15 +272,18 @@ def discover_continuous(
     return Continuous(pairs, group, level, delta, seed).results()
 
 
-def _generators_of(irrep: Irrep) -> Float[np.ndarray, "3 dim dim"]:
-    """Infinitesimal rotations about x, y, z in one irrep."""
-    n = 2 * irrep.l + 3
+def _generators(matrix: Callable[[np.ndarray], np.ndarray], degree: int) -> Float[np.ndarray, "3 dim dim"]:
+    """Infinitesimal rotations about x, y, z of a representation that holds no degree above the one given.
+
+    Matrix elements are trigonometric polynomials of the angle, whose derivative a few angles give exactly.
+    """
+    n = 2 * degree + 3
     angles = 2 * np.pi * np.arange(n) / n
-    weights = np.array([sum(k * np.sin(k * angle) for k in range(1, irrep.l + 2)) * 2 / n for angle in angles])
+    weights = np.array([sum(k * np.sin(k * angle) for k in range(1, degree + 2)) * 2 / n for angle in angles])
     found = []
     for axis in _AXES.values():
         turns = axis_angle_to_matrix(torch.tensor(axis, dtype=torch.float64).expand(n, 3), torch.from_numpy(angles))
-        found.append(np.einsum("k,kab->ab", weights, irrep_matrix(Irrep(irrep.l, 1), turns).numpy()))
+        found.append(np.einsum("k,kab->ab", weights, np.stack([matrix(turn.numpy()) for turn in turns])))
     return np.stack(found)
 
 

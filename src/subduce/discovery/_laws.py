@@ -1,5 +1,6 @@
 """The space of laws y = Bᵀφ(x) as a representation of a group, and what data say about each irrep of it."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -189,7 +190,8 @@ class Evidence:
 
         return self.size_of_image(moved)
 
-    def size_of_image(self, image) -> Size:
+    def size_of_image(self, image: Callable[[np.ndarray], np.ndarray]) -> Size:
+        """The root mean square of what a linear map makes of the fitted law."""
         return size_of(self._measured(image(self.law.reshape(-1))), self._measured(image(self._errors)))
 
     def coefficients(self, irrep: GroupIrrep) -> Float[np.ndarray, "copies dim"]:
