@@ -152,13 +152,15 @@ def translations(shape: tuple[int, ...]) -> FiniteGroup:
 def named_group(name: str, dimension: int) -> FiniteGroup:
     """The group of this name that acts on a line, a plane or space; factors of a product are joined by `x`.
 
-    In the plane C4 and D4 are rotations and mirrors of the plane; on a line there is the mirror m_x; a later factor T
-    is time reversal. Raises `ValueError` with the names that there are.
+    In the plane C4 and D4 are rotations and mirrors of the plane; on a line there is the mirror m_x. T is time reversal
+    on a line, without any space (`dimension` 0), and as a later factor. Raises `ValueError` with what there is.
 
     >>> named_group("D4", 2).elements[:3], named_group("OhxT", 3).order
     (('e', 'C4', 'm_y'), 96)
     """
-    parts = re.split(r"x(?=[A-Z])", name.strip())
+    parts = re.split(r"(?<!_)x(?=[A-Z]|$)", name.strip())
+    if not all(parts):
+        raise ValueError(f"{name!r}: expected a group such as D4, or factors joined by x such as D4xT")
     found = [time_reversal() if i and part == "T" else _factor(part, dimension) for i, part in enumerate(parts)]
     whole = found[0]
     for other in found[1:]:
@@ -167,15 +169,37 @@ def named_group(name: str, dimension: int) -> FiniteGroup:
 
 
 def _factor(name: str, dimension: int) -> FiniteGroup:
-    if dimension == 3:
-        return point_group(name)
-    if dimension == 1:
-        if name == "T":
-            return time_reversal()
-        if name not in ("m_x", "Cs", "Ci", "D1"):
-            raise ValueError(f"{name} does not act on a line; what does: m_x, and T on an axis of time")
-        return FiniteGroup.from_matrices({"m_x": [[-1.0]]}, name="m_x")
+    try:
+        return {0: _of_time, 1: _of_a_line, 2: _of_a_plane, 3: point_group}[dimension](name)
+    except ValueError as error:
+        meant = re.sub(r"[\W_]", "", name).capitalize()
+        if meant in ("", name) or str(error).startswith("the generators"):
+            raise
+        try:
+            _factor(meant, dimension)
+        except ValueError:
+            raise error from None
+        raise ValueError(f"{error}; did you mean {meant}?") from None
+
+
+def _of_time(name: str) -> FiniteGroup:
+    if name != "T":
+        raise ValueError(f"{name!r} does not act on an axis of time alone; what does: T, which reverses it")
+    return time_reversal()
+
+
+def _of_a_line(name: str) -> FiniteGroup:
+    if name == "T":
+        return time_reversal()
+    if name not in ("m_x", "Cs", "Ci", "D1"):
+        raise ValueError(f"{name!r} does not act on a line; what does: m_x, and T on an axis of time")
+    return FiniteGroup.from_matrices({"m_x": [[-1.0]]}, name="m_x")
+
+
+def _of_a_plane(name: str) -> FiniteGroup:
     match = re.fullmatch(r"([CD])(\d+)", name)
     if name == "Cs" or (match and int(match[2]) > 0):
         return dihedral(1) if not match else (cyclic if match[1] == "C" else dihedral)(int(match[2]))
-    raise ValueError(f"{name} does not act on a plane; what does: Cn, Dn and Cs; on a square grid C2, C4, Cs, D2, D4")
+    raise ValueError(
+        f"{name!r} does not act on a plane; what does: Cn, Dn (with mirrors), Cs; on a square grid C2, C4, Cs, D2, D4"
+    )

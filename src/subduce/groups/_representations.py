@@ -1,7 +1,9 @@
 """Representations of finite groups: from irreps of O(3), their reduction, projectors and symmetry-adapted bases."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from fractions import Fraction
 from functools import cache
 
 import numpy as np
@@ -191,18 +193,33 @@ def direction_symbol(basis: Float[np.ndarray, "dim fixed"]) -> str:
 
     >>> direction_symbol(np.array([[1.0], [1.0], [0.0]])), direction_symbol(np.array([[0.0], [1.0]]))
     ('(a,a,0)', '(0,a)')
+    >>> direction_symbol(np.array([[-1.0], [3**0.5]])), direction_symbol(np.array([[1.0], [0.123]]))
+    ('(a,-√3a)', '(a,0.123a)')
     """
     rows = _echelon_rows(basis.T)
     entries = []
     for component in rows.T:
         text = ""
         for letter, factor in zip("abcdefghijklmnopqrstuvwxyz", component, strict=False):
-            if abs(factor) < 1e-6:
-                continue
-            size = "" if abs(abs(factor) - 1) < 1e-6 else f"{abs(factor):.4g}"
-            text += ("-" if factor < 0 else "+" if text else "") + size + letter
+            if abs(factor) > 1e-6:
+                text += ("-" if factor < 0 else "+" if text else "") + _times(abs(factor), letter)
         entries.append(text or "0")
     return "(" + ",".join(entries) + ")"
+
+
+def _times(factor: float, letter: str) -> str:
+    """`a` times a factor, as roots and fractions where it is made of them: `2a`, `√3a`, `a/√3`, `√3a/2`."""
+    square = Fraction(factor**2).limit_denominator(16)
+    if abs(float(square) - factor**2) > 1e-6 or square.numerator > 16:
+        return f"{factor:.4g}{letter}"
+    over, under = (_root(n) for n in (square.numerator, square.denominator))
+    return over + letter + (f"/{under}" if under else "")
+
+
+def _root(n: int) -> str:
+    """The root of a whole number; nothing for 1."""
+    whole = math.isqrt(n)
+    return "" if n == 1 else str(whole) if whole * whole == n else f"√{n}"
 
 
 def _echelon(projection: np.ndarray) -> np.ndarray:

@@ -7,9 +7,11 @@ from subduce.groups import (
     FiniteGroup,
     cyclic,
     dihedral,
+    grid_action,
     permutations,
     point_group,
     reflection,
+    subgroup,
     time_reversal,
     translations,
 )
@@ -150,6 +152,27 @@ def test_translations_act_on_the_points_of_their_grid():
     for wrong in ((), (0,), (64, 64)):
         with pytest.raises(ValueError, match="a grid of 1 to 1024 points"):
             translations(wrong)
+
+
+@pytest.mark.parametrize(("size", "classes"), [(3, 9), (4, 20), (5, 14)])
+def test_translations_and_turns_of_a_torus_are_a_semidirect_product(size, classes):
+    """All moves of a grid that repeats: D4 turns the translations, which are a normal subgroup of index 8.
+
+    Irreps are counted by hand: those of the stabiliser of a wave vector, for each star of wave vectors.
+    """
+    square, steps = dihedral(4), translations((size, size))
+    turns = grid_action(square.matrices, (size, size))
+    moves = {"C4": turns[square.index("C4")], "m": turns[square.index("m_x")], "t": steps.table[steps.index("t(1,0)")]}
+    points = np.eye(size * size)
+    group = FiniteGroup.from_matrices({name: points[:, place] for name, place in moves.items()}, elements="words")
+    assert group.order == 8 * size**2
+    assert len(group.classes) == classes == sum(irrep.commutant > 0 for irrep in group.irreps)
+    assert sum(irrep.dim**2 // irrep.commutant for irrep in group.irreps) == group.order
+    np.testing.assert_array_equal(group.regular.sum(axis=(1, 2)), group.order)
+    assert [round(float(np.trace(m))) for m in group.regular] == [group.order, *[0] * (group.order - 1)]
+    shifts = {int(np.flatnonzero((group.matrices == points[:, row]).all(axis=(1, 2)))[0]) for row in steps.table}
+    assert subgroup(group, shifts).order == size**2
+    assert subgroup(group, shifts).is_normal()
 
 
 def test_products_with_time_reversal():
