@@ -109,7 +109,7 @@ class Channels:
         if self.terms is None:
             raise InputError(
                 f"{self.source}: {self.count} channels, and nothing says how they turn; {_HINT}; "
-                "an array without a channel axis needs --no-channels"
+                "an array without a channel axis, [sample, y, x], needs --no-channels"
             )
         return self.terms
 

@@ -137,15 +137,15 @@ class Pairs:
     def grid_matrices(self, rotations: np.ndarray) -> np.ndarray:
         """Orthogonal matrices `[order, 3, 3]` with rows x, y, z, as `[order, d, d]` with rows as the array's axes.
 
-        Raises `ValueError` where a matrix mixes the axes of the grid with others, or an axis is no
-        direction of space.
+        An axis of time stays. Raises `ValueError` where a matrix mixes the axes of the grid with others.
         """
-        if not set(self.axes) <= set("xyz"):
-            raise ValueError(f"the axes {' '.join(self.axes)} are not all directions of space")
-        kept = ["xyz".index(axis) for axis in self.axes]
-        matrices = np.asarray(rotations, dtype=np.float64)[:, kept][:, :, kept]
-        if not np.allclose(matrices @ matrices.transpose(0, 2, 1), np.eye(len(kept)), atol=1e-9):
+        space = [place for place, axis in enumerate(self.axes) if axis != "t"]
+        kept = ["xyz".index(self.axes[place]) for place in space]
+        turned = np.asarray(rotations, dtype=np.float64)[:, kept][:, :, kept]
+        if not np.allclose(turned @ turned.transpose(0, 2, 1), np.eye(len(kept)), atol=1e-9):
             raise ValueError(f"a matrix does not keep the axes {' '.join(self.axes)} among themselves")
+        matrices = np.tile(np.eye(len(self.axes)), (len(turned), 1, 1))
+        matrices[:, np.array(space, dtype=int)[:, None], np.array(space, dtype=int)] = turned
         return matrices
 
     def _read(self, rows: np.ndarray, box: tuple[slice, ...]) -> tuple[np.ndarray, np.ndarray | None]:

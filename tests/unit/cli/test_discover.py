@@ -212,17 +212,25 @@ def test_bad_arrays_end_with_2_and_one_line(run, save, name):
 
 BAD_OPTIONS = [
     (["--group", "C3"], "does not act on a grid of 2 axes", "what does: C2, C4, Cs, D2, D4"),
-    (["--group", "Oh"], "does not act on a plane", "Cn, Dn and Cs"),
+    (["--group", "Oh"], "does not act on a plane", "Dn (with mirrors)"),
+    (["--group", "S99"], "does not act on a plane", "square grid C2, C4"),
+    (["--group", "xD4"], "'xD4': expected a group such as D4", "D4xT"),
+    (["--group", "D4x"], "'D4x': expected a group such as D4", "D4xT"),
+    (["--group", "d4"], "'d4' does not act on a plane", "did you mean D4?"),
+    (["--group", "T"], "'T' does not act on a plane", "Cn, Dn"),
+    (["--group", "D4xC2"], "acts on space by D4 and C2", "FiniteGroup.from_matrices"),
+    (["--group", "D4", "--axes", "x z"], "does not act on the axes x z", "--axes"),
     (["--group", "C4", "--spacing", "1 2"], "exchanges the axes x and y", "spacings are 1 and 2"),
     (["--group", "C4", "--periodic", "x"], "exchanges the axes x and y", "--periodic"),
-    (["--group", "Q8"], "Q8 does not act on a plane", "Cn, Dn"),
-    (["--group", "C0"], "C0 does not act on a plane", "Cn, Dn"),
+    (["--group", "Q8"], "'Q8' does not act on a plane", "Cn, Dn"),
+    (["--group", "C0"], "'C0' does not act on a plane", "Cn, Dn"),
     (["--group", "D9999"], "more than 4096 elements", ""),
     (["--group", ""], "expected a name such as D4", ""),
     (["--group", "{"], "not JSON", "line 1"),
     (["--group", "[1]"], "expected an object", "list"),
     (["--group", "absent.json"], "absent.json: cannot be read", ""),
-    (["--group", VECTORS], "acts on vectors", "point group"),
+    (["--group", VECTORS], "generator P: expected a matrix of 1 × 1 for the input", "(2, 2)"),
+    (["--group", VECTORS, "--time-odd", "input"], "time_odd", "in them"),
     (["--group", "D4", "--channels", "velocity=1o"], "1 channel", "velocity=1o"),
     (["--group", "D4", "--channels", "speed=5q"], "cannot read", "velocity=1o"),
     (["--group", "D4", "--estimator", "magic"], "estimator 'magic'", "stencil"),
@@ -237,6 +245,7 @@ BAD_OPTIONS = [
     (["--group", "D4", "--lag", "soon"], "--lag", "int"),
     (["--group", "D4", "--seed", "-1"], "seed -1", "from 0 up"),
     (["--group", "D4", "--time-odd", "velocity"], "no variable 'velocity'", "input, target"),
+    (["--group", "D4", "--time-odd", "input"], "D4 does not turn time around", "D4xT"),
     (["--group", "D4", "--target", "input", "--distribution"], "--target and --distribution", "give one"),
     (["--group", "D4", "--distribution", "--where"], "--where: of a law", "--distribution"),
     (["--group", "D4", "--scales", "large"], "--scales 'large'", "numbers"),
@@ -253,6 +262,37 @@ def test_bad_options_end_with_2_and_one_line(run, save, options, wanted, way_out
     assert wanted in said
     assert way_out in said
     assert said.count("\n") == 1
+
+
+def test_a_missing_channel_axis_is_noticed_before_the_group_is_read(run, save):
+    code, _, said = run(save(**fields()), "--group", "D4")
+    assert code == 2
+    assert "12 channels, and nothing says how they turn" in said
+    assert "[sample, y, x]" in said
+    assert "--no-channels" in said
+    assert said.count("\n") == 1
+
+
+def test_a_channel_axis_that_is_taken_for_space_is_noticed(run, save):
+    arrays = {name: array[:, None] for name, array in fields().items()}
+    code, _, said = run(save(**arrays), "--group", "Oh", "--no-channels")
+    assert code == 2
+    assert "exchanges the axes x and y, of 1 and 12 points" in said
+    assert "--no-channels too much?" in said
+    assert said.count("\n") == 1
+
+
+def test_groups_of_space_by_names_that_are_nearly_theirs(run, save):
+    rng = np.random.default_rng(0)
+    field = rng.normal(size=(12, 6, 6, 6))
+    data = save(input=field, target=field + rng.normal(size=field.shape))
+    for wrong, meant in (("O_h", "Oh"), ("d4h", "D4h"), ("OH", "Oh"), ("C_4v", "C4v")):
+        code, _, said = run(data, "--group", wrong, "--no-channels")
+        assert (code, said.count("\n")) == (2, 1)
+        assert f"did you mean {meant}?" in said
+    code, _, said = run(data, "--group", "S99", "--no-channels")
+    assert "S2n" in said
+    assert "did you mean" not in said
 
 
 def test_a_group_larger_than_the_data_can_test_is_refused_with_what_is_needed(run, save):
