@@ -153,9 +153,7 @@ def _of_channels(pairs: Pairs, group: FiniteGroup) -> Action | None:
     if group.geometric or n < 2 or not np.isin(group.matrices, (0, 1)).all():
         return None
     if n not in counts:
-        raise InputError(
-            f"{group.name} permutes {n} channels; there are {counts[0]} in the input, {counts[1]} in the target"
-        )
+        raise InputError(f"{group.name} permutes {n} channels; the input has {counts[0]}, the target {counts[1]}")
     input, target = (group.matrices if c == n else np.tile(np.eye(c), (group.order, 1, 1)) for c in counts)
     return Action(group, np.tile(np.eye(d), (group.order, 1, 1)), input, target)
 
