@@ -34,10 +34,16 @@ def generator() -> torch.Generator:
 
 
 @pytest.fixture
-def compiling():
-    """For tests of `torch.compile`: nothing compiled before, and no shape checks in what is compiled."""
-    torch._dynamo.reset()
+def unchecked():
+    """For tests of arguments of a wrong type: none is checked at run time, as outside of tests."""
     jaxtyping_config.update("jaxtyping_disable", True)
     yield
     jaxtyping_config.update("jaxtyping_disable", False)
+
+
+@pytest.fixture
+def compiling(unchecked):
+    """For tests of `torch.compile`: nothing compiled before, and no shape checks in what is compiled."""
+    torch._dynamo.reset()
+    yield
     torch._dynamo.reset()

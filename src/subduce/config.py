@@ -7,7 +7,7 @@ on the command line overrides it. Every error names the file and the key.
 import difflib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Self, TypeVar
+from typing import Any, Self, TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -27,6 +27,13 @@ class Config(BaseModel):
     def replace(self, **changes: Any) -> Self:
         """A copy with some settings changed, checked again."""
         return type(self)(**{**self.model_dump(), **changes})
+
+
+def one_of(what: str, value: str, options: Any) -> None:
+    """Raise `ValueError` where a value is none of a `Literal`'s, with those that there are."""
+    known = get_args(options)
+    if value not in known:
+        raise ValueError(f"{what} is one of {', '.join(known)}; got {value!r}")
 
 
 def read_yaml(path: str | Path) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """Lifting and group convolution on regular grids, for every finite group that sends grid points to grid points."""
 
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -8,10 +8,13 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional
 
+from ..config import one_of
 from ..groups import FiniteGroup
 
 Padding = Literal["circular", "zero", "valid"]
 Relaxation = Literal["none", "elements", "positions"]
+Side = Literal["output", "input"]
+Pooling = Literal["mean", "max"]
 _CONVOLUTIONS = {1: functional.conv1d, 2: functional.conv2d, 3: functional.conv3d}
 
 
@@ -41,8 +44,8 @@ class _Filters(nn.Module):
         device: torch.device | str | None,
     ) -> None:
         super().__init__()
-        if padding not in get_args(Padding):
-            raise ValueError(f"padding is one of {', '.join(get_args(Padding))}; got {padding!r}")
+        one_of("padding", padding, Padding)
+        one_of("relaxed", relaxed, Relaxation)
         if relaxed == "positions" and (shape is None or len(shape) != dimension):
             raise ValueError(f"weights on positions need the shape of the output, {dimension} numbers; got {shape}")
         self.group, self.dimension, self.kernel_size = group, dimension, kernel_size
@@ -163,7 +166,7 @@ class GroupConvolution(_Filters):
         kernel_size: int = 3,
         banks: int = 1,
         relaxed: Relaxation = "none",
-        weights_on: Literal["output", "input"] = "output",
+        weights_on: Side = "output",
         separable: bool = False,
         shape: tuple[int, ...] | None = None,
         padding: Padding = "circular",
@@ -172,6 +175,7 @@ class GroupConvolution(_Filters):
         dtype: torch.dtype = torch.float32,
         device: torch.device | str | None = None,
     ) -> None:
+        one_of("weights_on", weights_on, Side)
         points = moved_points(group, kernel_size)
         mixed = group.table[group.inverse]  # [g, h]: g⁻¹h
         whole = (mixed[:, :, None] * points.shape[1] + points[:, None, :]).reshape(group.order, -1)
@@ -221,8 +225,9 @@ class GroupConvolution(_Filters):
 class GroupPooling(nn.Module):
     """Functions on the group to what no element moves: their mean or largest value over the group."""
 
-    def __init__(self, group: FiniteGroup, kind: Literal["mean", "max"] = "mean") -> None:
+    def __init__(self, group: FiniteGroup, kind: Pooling = "mean") -> None:
         super().__init__()
+        one_of("kind", kind, Pooling)
         self.order, self.kind = group.order, kind
 
     def forward(self, features: Float[Tensor, "batch functions *space"]) -> Tensor:
@@ -283,28 +288,41 @@ def moved_points(group: FiniteGroup, size: int) -> Int[np.ndarray, "order points
 class _Moved(torch.autograd.Function):
     """Copies of a kernel, one an element, each with its entries permuted; the derivative permutes back and adds."""
 
+    generate_vmap_rule = True
+
     @staticmethod
-    def forward(ctx: Any, kernel: Tensor, moved: Tensor, back: Tensor, order: int) -> Tensor:
-        ctx.save_for_backward(moved, back)
-        ctx.order = order
+    def forward(kernel: Tensor, moved: Tensor, back: Tensor, order: int) -> Tensor:
         return kernel.index_select(-1, moved).unflatten(-1, (order, -1))
 
     @staticmethod
+    def setup_context(ctx: Any, inputs: tuple, output: Tensor) -> None:
+        _, *places, ctx.order = inputs
+        ctx.save_for_backward(*places)
+        ctx.save_for_forward(*places)
+
+    @staticmethod
     def backward(ctx: Any, *slopes: Tensor) -> tuple[Tensor, None, None, None]:
-        moved, back = ctx.saved_tensors
-        return _Gathered.apply(slopes[0], moved, back, ctx.order), None, None, None
+        return _Gathered.apply(slopes[0], *ctx.saved_tensors, ctx.order), None, None, None
+
+    @staticmethod
+    def jvp(ctx: Any, *tangents: Any) -> Tensor:
+        return _Moved.apply(tangents[0], *ctx.saved_tensors, ctx.order)
 
 
 class _Gathered(torch.autograd.Function):
-    """The derivative of `_Moved`, with a derivative of its own."""
+    """The derivative of `_Moved`, with derivatives of its own."""
+
+    generate_vmap_rule = True
+    setup_context = _Moved.setup_context
 
     @staticmethod
-    def forward(ctx: Any, slopes: Tensor, moved: Tensor, back: Tensor, order: int) -> Tensor:
-        ctx.save_for_backward(moved, back)
-        ctx.order = order
+    def forward(slopes: Tensor, moved: Tensor, back: Tensor, order: int) -> Tensor:
         return slopes.flatten(-2).index_select(-1, back).unflatten(-1, (order, -1)).sum(dim=-2)
 
     @staticmethod
     def backward(ctx: Any, *again: Tensor) -> tuple[Tensor, None, None, None]:
-        moved, back = ctx.saved_tensors
-        return _Moved.apply(again[0], moved, back, ctx.order), None, None, None
+        return _Moved.apply(again[0], *ctx.saved_tensors, ctx.order), None, None, None
+
+    @staticmethod
+    def jvp(ctx: Any, *tangents: Any) -> Tensor:
+        return _Gathered.apply(tangents[0], *ctx.saved_tensors, ctx.order)

@@ -1,11 +1,12 @@
 """Norms that keep symmetry: each irrep is divided by its own size, never component by component."""
 
-from typing import Literal, get_args
+from typing import Literal
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from ..config import one_of
 from ..o3 import Irreps
 
 NormKind = Literal["rms", "layer", "joint"]
@@ -32,8 +33,7 @@ class EquivariantNorm(nn.Module):
         dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__()
-        if kind not in get_args(NormKind):
-            raise ValueError(f"a norm is one of {', '.join(get_args(NormKind))}, got {kind!r}")
+        one_of("a norm", kind, NormKind)
         self.irreps_in = self.irreps_out = Irreps(irreps)
         self.kind, self.eps = kind, eps
         self._scalars = [mul if ir.is_scalar() else 0 for mul, ir in self.irreps_in]

@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from ..config import one_of
 from ..kernels import SplineTable, local_coefficients
 from ._activation import FUNCTIONS, Activation
 
@@ -131,6 +132,8 @@ class RadialBasis(nn.Module):
         dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__()
+        one_of("kind", kind, BasisKind)
+        one_of("cutoff", cutoff, CutoffKind)
         self.r_max, self.cutoff, self.p, self.onset = r_max, cutoff, p, onset
         if kind == "bessel":
             self.basis = BesselBasis(num_functions, r_max, trainable=trainable, amplitude=amplitude, dtype=dtype)

@@ -4,12 +4,13 @@ import numpy as np
 import pytest
 import torch
 
-from subduce.groups import cyclic, dihedral, named_group, permutations, point_group, reflection
+from subduce.groups import FiniteGroup, cyclic, dihedral, named_group, permutations, point_group, reflection
 from subduce.nn import (
     GroupConvolution,
     GroupPooling,
     GroupProjection,
     LiftingConvolution,
+    RadialBasis,
     RelaxedHarmonics,
     equal_set,
     spectrum,
@@ -44,6 +45,51 @@ def test_weights_on_positions_refuse_another_grid():
     layer = LiftingConvolution(cyclic(4), 1, 1, relaxed="positions", shape=(5, 5))
     with pytest.raises(ValueError, match=r"made for a grid of \(5, 5\), got \(6, 6\)"):
         layer(torch.zeros(1, 1, 6, 6))
+
+
+@pytest.mark.parametrize(
+    ("build", "says"),
+    [
+        (lambda: LiftingConvolution(cyclic(4), 1, 1, padding="zeros"), "padding is one of circular, zero, valid"),
+        (lambda: LiftingConvolution(cyclic(4), 1, 1, relaxed="element"), "relaxed is one of none, elements, positions"),
+        (lambda: GroupConvolution(cyclic(4), 1, 1, relaxed="all"), "relaxed is one of none, elements, positions"),
+        (lambda: GroupConvolution(cyclic(4), 1, 1, weights_on="inputs"), "weights_on is one of output, input"),
+        (lambda: GroupPooling(cyclic(4), "average"), "kind is one of mean, max; got 'average'"),
+        (lambda: RadialBasis(4, 5.0, kind="bessels"), "kind is one of bessel, gaussian, bernstein"),
+        (lambda: RadialBasis(4, 5.0, cutoff="cos"), "cutoff is one of polynomial, xplor, cosine"),
+        (lambda: FiniteGroup.from_matrices([np.eye(2)], elements="word"), "elements is one of geometry, words"),
+    ],
+)
+def test_misspelt_options_are_told_what_there_is(build, says, unchecked):
+    with pytest.raises(ValueError, match=says):
+        build()
+
+
+@pytest.mark.parametrize("relaxed", ["none", "elements"])
+@pytest.mark.parametrize("separable", [False, True])
+def test_derivatives_of_every_sample_at_once(relaxed, separable, generator):
+    """vmap over gradients, and derivatives forwards, are those of one sample at a time."""
+    group = dihedral(4)
+    options = {"generator": generator, "dtype": torch.float64}
+    lifting = LiftingConvolution(group, 1, 2, relaxed=relaxed, **options)
+    layer = GroupConvolution(group, 2, 1, relaxed=relaxed, separable=separable, **options)
+    network = torch.nn.Sequential(lifting, torch.nn.Tanh(), layer)
+    weights = dict(network.named_parameters())
+    fields = torch.randn(3, 1, 5, 5, generator=generator, dtype=torch.float64)
+
+    def loss(weights, field):
+        return (torch.func.functional_call(network, weights, (field[None],)) ** 2).sum()
+
+    together = torch.func.vmap(torch.func.grad(loss), in_dims=(None, 0))(weights, fields)
+    for row, field in enumerate(fields):
+        alone = torch.autograd.grad(loss(weights, field), [w for w in weights.values() if w.requires_grad])
+        wanted = dict(zip([name for name, w in weights.items() if w.requires_grad], alone, strict=True))
+        for name, slope in wanted.items():
+            torch.testing.assert_close(together[name][row], slope)
+    along = {name: torch.randn(w.shape, generator=generator, dtype=torch.float64) for name, w in weights.items()}
+    _, forwards = torch.func.jvp(lambda w: loss(w, fields[0]), (weights,), (along,))
+    slopes = {name: slope[0] for name, slope in together.items()}
+    torch.testing.assert_close(forwards, sum((slopes[name] * along[name]).sum() for name in slopes))
 
 
 @pytest.mark.parametrize(

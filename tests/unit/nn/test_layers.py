@@ -95,7 +95,7 @@ def test_a_joint_norm_keeps_the_ratios_between_irreps():
 
 
 def test_a_norm_is_of_a_known_kind():
-    with pytest.raises(ValueError, match="rms, layer, joint, got 'batch'"):
+    with pytest.raises(ValueError, match="rms, layer, joint; got 'batch'"):
         EquivariantNorm("0e", kind="batch")
 
 
