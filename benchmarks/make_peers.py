@@ -1,5 +1,7 @@
 """Make an environment for each other program that `subduce bench` measures, under `.peers/NAME`.
 
+escnn is there for `benchmarks/group_convolution.py`.
+
     make bench-peers                  # all of them
     python benchmarks/make_peers.py nequip mace
 
@@ -50,10 +52,12 @@ PINS = {
         *["wandb", "wandb-osh"],
     ],
     "cuequivariance": [TORCH, "numpy", "cuequivariance-torch==0.13.0"],
+    "escnn": [TORCH, "numpy==1.26.4", "scipy==1.17.1", "joblib", "lie-learn==0.0.2", "pymanopt", "autograd"],
     "sphericart": [TORCH, "numpy", "sphericart-torch==2.0.4"],
 }
-ALONE = {"nequix": ["nequix==0.4.5"]}
-"""Installed without what they ask for: nequix asks for CUDA's JAX on Linux, where its own code is satisfied by JAX."""
+ALONE = {"nequix": ["nequix==0.4.5"], "escnn": ["escnn==1.0.11"]}
+"""Installed without what they ask for: nequix asks for CUDA's JAX on Linux, where its own code is satisfied by JAX;
+escnn for py3nj, which needs a Fortran compiler, and without which it computes the same numbers itself."""
 
 
 def run(*command: str | Path, **options) -> None:
