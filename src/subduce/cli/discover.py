@@ -221,9 +221,12 @@ def _numbers(text: str, option: str) -> list[float]:
     from ..config import InputError
 
     try:
-        return [float(part) for part in text.replace(",", " ").split()]
+        found = [float(part) for part in text.replace(",", " ").split()]
     except ValueError:
-        raise InputError(f'{option} {text!r}: expected numbers such as "1 1 0.5"') from None
+        found = []
+    if not found:
+        raise InputError(f'{option} {text!r}: expected numbers such as "1 1 0.5"')
+    return found
 
 
 def _lack(p_value: float | None) -> str:

@@ -1,5 +1,7 @@
 """Where on the grid, at which scale and from when on a symmetry is broken; whether the law is the same everywhere."""
 
+from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -141,13 +143,26 @@ def _change(series: np.ndarray) -> tuple[int, float]:
     return best + 1, float(gains[best] / max(series.var(), 1e-300))
 
 
+def check_bands(pairs: Pairs, edges: Sequence[float]) -> None:
+    """Raise `InputError` where fields have no bands of wavenumber, or not these."""
+    open_axes = [axis for axis, repeats in zip(pairs.axes, pairs.periodic, strict=True) if not repeats]
+    if not pairs.shape or open_axes:
+        along = f"; {' and '.join(open_axes)} do not repeat (--periodic)" if open_axes else ""
+        raise InputError(f"--scales: bands of wavenumber need fields on a grid that repeats{along}")
+    largest = sum((n // 2) ** 2 for n in pairs.shape) ** 0.5
+    if not all(a < b for a, b in pairwise((-1e-9, *edges, largest))):
+        given = ", ".join(f"{edge:g}" for edge in edges)
+        raise InputError(
+            f"--scales {given}: expected ascending wavenumbers from 0 to below {largest:.4g}, the largest here"
+        )
+    if len(pairs) * pairs.input_channels.count * int(np.prod(pairs.shape)) > _IN_MEMORY:
+        raise InputError("--scales: bands are taken in memory, and these fields are too large; take fewer samples")
+
+
 def scales(found: Investigation, edges: tuple[float, ...]) -> list[dict[str, Any]]:
     """Law and distribution in bands of the wavenumber |k| (in turns of the box), low ≤ |k| < high; the last is open."""
     pairs = found.pairs
-    if not pairs.shape or not all(pairs.periodic):
-        raise InputError("bands of wavenumber need fields on a periodic grid")
-    if len(pairs) * pairs.input_channels.count * int(np.prod(pairs.shape)) > _IN_MEMORY:
-        raise InputError("bands of wavenumber are taken in memory, and these fields are too large; take fewer samples")
+    check_bands(pairs, edges)
     rows = []
     for low, high in zip(edges, (*edges[1:], np.inf), strict=True):
         band = _filtered(pairs, low, high)

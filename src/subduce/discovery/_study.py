@@ -21,6 +21,7 @@ from ._actions import Action, action_on
 from ._broken_symmetry import Estimator, Investigation, check_pairs
 from ._continuous import discover_continuous
 from ._distribution import distribution as distribution_of
+from ._places import check_bands
 from ._places import scales as bands
 from ._places import when as onsets
 from ._places import where as places
@@ -157,6 +158,8 @@ def _check_asked(pairs: Pairs, asked: Mapping[str, Any]) -> None:
         raise InputError(f"{' and '.join(named)}: of a law, which needs a target; --distribution has none")
     if not pairs.shape and (asked["where"] or asked["scales"]):
         raise InputError("--where and --scales need fields on a grid; these are vectors without space")
+    if asked["scales"]:
+        check_bands(pairs, asked["scales"])
     units = len(np.unique(pairs.units))
     if asked["when"] and units < _ONSET:
         raise InputError(f"--when: {units} exchangeable units are too few for an onset; at least {_ONSET} are needed")

@@ -248,6 +248,10 @@ BAD_OPTIONS = [
     (["--group", "D4", "--time-odd", "input"], "D4 does not turn time around", "D4xT"),
     (["--group", "D4", "--target", "input", "--distribution"], "--target and --distribution", "give one"),
     (["--group", "D4", "--distribution", "--where"], "--where: of a law", "--distribution"),
+    (["--group", "D4", "--scales", ""], "--scales ''", "numbers"),
+    (["--group", "D4", "--scales", "4,1"], "--scales 4, 1: expected ascending wavenumbers", "below 8.485"),
+    (["--group", "D4", "--scales", "1,9"], "--scales 1, 9: expected ascending wavenumbers", "below 8.485"),
+    (["--group", "D2", "--scales", "1", "--periodic", "x"], "y do not repeat", "--periodic"),
     (["--group", "D4", "--scales", "large"], "--scales 'large'", "numbers"),
     (["--group", "D4", "--seeds", "2"], "--seeds", "leave it out"),
     (["--group", "O(3)"], "does not act on a grid", "take Oh"),
@@ -262,6 +266,13 @@ def test_bad_options_end_with_2_and_one_line(run, save, options, wanted, way_out
     assert wanted in said
     assert way_out in said
     assert said.count("\n") == 1
+
+
+def test_bands_that_cannot_be_had_are_refused_before_the_pass(run, save, monkeypatch):
+    monkeypatch.setattr("subduce.discovery._broken_symmetry.gather", lambda *_, **__: pytest.fail("a pass was made"))
+    code, _, said = run(save(**fields()), "--group", "D2", "--no-channels", "--scales", "1", "--periodic", "")
+    assert code == 2
+    assert "x and y do not repeat" in said
 
 
 def test_a_missing_channel_axis_is_noticed_before_the_group_is_read(run, save):
