@@ -163,6 +163,7 @@ def fitted(settings, inputs, targets):
     optimiser = torch.optim.Adam(network.parameters(), lr=train["learning_rate"])
     schedule = torch.optim.lr_scheduler.ExponentialLR(optimiser, train.get("decay", 1.0))
     x, y = (torch.tensor(np.ascontiguousarray(array)) for array in (inputs, targets))
+    network.warn_of_edges(x, y)
     shuffle, size = torch.Generator().manual_seed(settings["model"]["seed"]), train.get("batch") or len(x)
     for _ in range(train["epochs"]):
         order = torch.arange(len(x)) if size == len(x) else torch.randperm(len(x), generator=shuffle)

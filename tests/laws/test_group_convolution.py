@@ -242,6 +242,61 @@ def test_training_keeps_what_a_set_of_pairs_keeps_as_a_whole():
     assert max(map(spread, part.values())) > 1e-4
 
 
+def square_at(centre, size, reach=2):
+    found = torch.zeros(1, 1, size, size, dtype=torch.float64)
+    for row in (-reach, reach):
+        for column in (-reach, reach):
+            found[0, 0, centre + row, centre + column] = 1
+    return found
+
+
+@pytest.mark.parametrize(
+    ("padding", "size", "centre", "exact"),
+    [
+        ("zero", 9, 4, True),  # an odd grid, the square in its middle
+        ("zero", 10, 4, False),  # an even one, whose middle is between points
+        ("zero", 11, 4, False),  # an odd one, the square beside its middle
+        ("zero", 19, 8, True),  # beside it too, but farther from the edges than twice the network's reach of 3
+        ("circular", 10, 4, True),  # no edges
+    ],
+)
+def test_edges_break_what_is_symmetric_about_another_centre(padding, size, centre, exact, recwarn):
+    """The square and its rotations do not break D4; seen from a grid with another centre, zero padding does."""
+    network = RelaxedCNN(
+        RelaxedCNNConfig(group="D4", num_features=3, padding=padding, activation="tanh", model_dtype="float64")
+    )
+    field, target = square_at(centre, size), square_at(centre, size, reach=1)
+    told = network.warn_of_edges(field, target)
+    assert bool(recwarn) == bool(told) == (not exact)
+    if told:
+        assert {"C4", "C2", "C4^3"} <= set(told)
+        assert "take padding 'circular'" in str(recwarn.pop().message)
+    for layer in network.layers:
+        torch.nn.init.constant_(layer.bias, 0.1)  # so that the empty grid ends at its edges too
+    found = trained(network, field, target, torch.optim.Adam(network.parameters(), lr=1e-2))
+    apart = max(map(spread, found.values()))
+    assert apart < 1e-12 if exact else apart > 1e-5
+
+
+def test_a_pair_without_symmetry_is_not_warned_of(generator, recwarn):
+    network = RelaxedCNN(RelaxedCNNConfig(group="D4", input="1o", output="0e", num_features=1, padding="zero"))
+    field = torch.randn(2, 2, 6, 6, generator=generator)
+    assert network.warn_of_edges(field, torch.randn(2, 1, 6, 6, generator=generator)) == ()
+    assert network.warn_of_edges(torch.zeros(2, 2, 6, 6), torch.ones(2, 1, 6, 6)) == ()
+    assert not recwarn
+
+
+def test_vectors_are_turned_when_they_are_looked_at(recwarn):
+    """A source is symmetric as a field of vectors, a uniform flow across it is not."""
+    network = RelaxedCNN(RelaxedCNNConfig(group="C4", input="1o", output="0e", num_features=1, padding="zero"))
+    field, target = torch.zeros(1, 2, 8, 8), torch.zeros(1, 1, 8, 8)
+    for step in (-1, 1):
+        field[0, 0, 3 + step, 3] = field[0, 1, 3, 3 + step] = step
+    assert network.warn_of_edges(field, target) == ("C4", "C2", "C4^3")
+    field[0, 0] = field[0, 0].abs()
+    assert network.warn_of_edges(field, target) == ()
+
+
 @pytest.mark.parametrize("relaxed", ["elements", "positions"])
 @pytest.mark.parametrize("separable", [False, True])
 def test_derivatives_of_derivatives(relaxed, separable, generator):

@@ -1,21 +1,23 @@
 """A group-equivariant network on regular grids whose relaxed weights can leave the symmetry that it starts with."""
 
+import warnings
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float, Int
 from pydantic import Field
 from torch import Tensor, nn
 
 from ..config import Config
-from ..groups import FiniteGroup, named_group, o3_matrices
+from ..groups import FiniteGroup, grid_action, named_group, o3_matrices
 from ..nn import GroupConvolution, GroupPooling, GroupProjection, LiftingConvolution
 from ..o3 import Irreps
 
 _ACTIVATIONS: Mapping[str, type[nn.Module]] = {"relu": nn.ReLU, "silu": nn.SiLU, "tanh": nn.Tanh, "gelu": nn.GELU}
+_SAME = 1e-9  # fields differ by less than this share of their squares: they are the same
 
 
 class RelaxedCNNConfig(Config):
@@ -48,8 +50,8 @@ class RelaxedCNN(nn.Module):
     """From fields [batch, channels, *space] to fields, equivariant to a finite group until its relaxed weights differ.
 
     Wang et al. 2023, arXiv 2310.02299. Trained by whole batches on pairs that a subgroup keeps, with symmetric loss,
-    the relaxed weights stay equal on that subgroup's orbits, exactly; what they break, the pairs break. On grids with
-    an even number of points and zero padding, whose centre is between points, that holds only approximately.
+    the relaxed weights stay equal on that subgroup's orbits, exactly; what they break, the pairs break. With zero
+    padding the pairs must be symmetric about the grid's centre, or far from its edges: see `warn_of_edges`.
 
     >>> network = RelaxedCNN(RelaxedCNNConfig(group="C4", num_features=2))
     >>> network(torch.zeros(1, 1, 9, 9)).shape, network.relaxed_weights()["layer 1"].shape
@@ -98,10 +100,75 @@ class RelaxedCNN(nn.Module):
             field = self.activation(layer(field))
         return self.head(self.layers[-1](field))
 
+    def warn_of_edges(
+        self, fields: Float[Tensor, "batch channels *space"], targets: Float[Tensor, "batch out *space"]
+    ) -> tuple[str, ...]:
+        """The elements that pairs keep about another centre than the grid's, and zero padding breaks; warns of any.
+
+        An object in the middle of a point of an even grid is symmetric, and so is one anywhere; but the edges, which
+        zero padding lets the network see, lie about the grid's centre. Unless no output sees both, which takes twice
+        the network's reach between an object and the edges, relaxed weights then show a breaking that no law has.
+        Raises `ValueError` for a grid on which the group does not act.
+        """
+        if self.config.padding != "zero":
+            return ()
+        config = self.config
+        gap = 2 * config.num_layers * (config.kernel_size // 2)
+        both = torch.cat([fields, targets], dim=1).detach().double().cpu().numpy()
+        near = both[[_gap(pair) < gap for pair in both]]
+        odd = (config.time_odd, config.output_time_odd)
+        actions = [
+            channel_action(self.group, irreps, config.dimension, channels)
+            for irreps, channels in zip((config.input, config.output), odd, strict=True)
+        ]
+        count, moves = fields.shape[1], grid_action(self.group.matrices, fields.shape[2:])
+        off = _off_centre((near[:, :count], near[:, count:]), actions, moves) if len(near) else ()
+        names = tuple(name for name, shown in zip(self.group.elements, off, strict=False) if shown)
+        if names:
+            warnings.warn(
+                f"the data keep {', '.join(names)} about another centre than the grid's, and zero padding breaks that: "
+                "relaxed weights will differ though the data are symmetric; take padding 'circular', a grid with the "
+                f"symmetric object in its middle, or {gap} points without anything around it",
+                stacklevel=2,
+            )
+        return names
+
     def relaxed_weights(self) -> dict[str, Tensor]:
         """The relaxed weights of each layer, [banks, order] or [banks, *shape], by the layer's name."""
         named = dict(self.layers.named_parameters())
         return {f"layer {i + 1}": named[f"{i}.relaxed_weight"].detach() for i in range(len(self.layers))}
+
+
+def _gap(pair: Float[np.ndarray, "channels *space"]) -> int:
+    """The fewest points between the grid's ends and what differs from its corner."""
+    corner = pair.reshape(len(pair), -1)[:, :1].reshape(-1, *(1,) * (pair.ndim - 1))
+    inside = np.stack(np.nonzero((pair != corner).any(axis=0)))
+    if not inside.size:
+        return max(pair.shape[1:])
+    last = np.array(pair.shape[1:]) - 1
+    return int(min(inside.min(), (last - inside.max(axis=1)).min()))
+
+
+def _off_centre(
+    sides: Sequence[Float[np.ndarray, "batch _ *space"]],
+    actions: Sequence[Float[np.ndarray, "order _ _"]],
+    moves: Int[np.ndarray, "order points"],
+) -> Bool[np.ndarray, " order"]:
+    """Whether an element keeps some pair about one centre or another, and not about the grid's."""
+    off = np.zeros(len(moves), dtype=bool)
+    for g, move in enumerate(moves):
+        apart: Any = 0.0  # of each pair from its image, shifted by every step
+        for values, action in zip(sides, actions, strict=True):
+            flat = np.empty((*values.shape[:2], len(move)))
+            flat[:, :, move] = values.reshape(flat.shape)
+            turned = np.einsum("ab,nb...->na...", action[g], flat.reshape(values.shape))
+            space = tuple(range(2, values.ndim))
+            products = np.fft.fftn(values, axes=space) * np.conj(np.fft.fftn(turned, axes=space))
+            agreement = np.fft.ifftn(products, axes=space).real.sum(axis=1).reshape(len(values), -1)
+            size = (values**2).reshape(len(values), -1).sum(axis=1, keepdims=True)
+            apart = apart + np.where(size > 0, 1 - agreement / np.where(size > 0, size, 1), 0)
+        off[g] = ((apart.min(axis=1) < _SAME) & (apart[:, 0] > _SAME)).any()
+    return off
 
 
 def channel_action(
