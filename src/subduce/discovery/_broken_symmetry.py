@@ -184,7 +184,14 @@ class Investigation:
     @cached_property
     def closed(self) -> Closed:
         """Closed testing over all subgroups."""
-        return closed_testing(self.group, lambda kept: self.evidence.kept(kept).p_value, self.level)
+        return closed_testing(self.group, lambda kept: self.evidence.kept(kept).p_value, self.level, self.absent)
+
+    @cached_property
+    def absent(self) -> dict[str, float]:
+        """For each irrep that laws of the class have parts in, the p-value of having none, adjusted for all (Holm)."""
+        seen = [irrep for irrep in self.group.irreps[1:] if len(self.evidence.laws.bases[irrep.name])]
+        adjusted = holm([self.evidence.absent(irrep).p_value for irrep in seen])
+        return dict(zip([irrep.name for irrep in seen], adjusted, strict=True))
 
     @cached_property
     def sizes(self) -> tuple[Size, ...]:
@@ -251,10 +258,7 @@ class Investigation:
         return "preserved" if upper < self.delta and self.trusted else "undetermined"
 
     def _irreps(self, kept: Subgroup) -> list[dict[str, Any]]:
-        others = self.group.irreps[1:]
-        seen = [irrep for irrep in others if len(self.evidence.laws.bases[irrep.name])]
-        p_values = dict(zip([i.name for i in seen], holm([self.evidence.absent(i).p_value for i in seen]), strict=True))
-        return [self._irrep(irrep, p_values.get(irrep.name), kept) for irrep in others]
+        return [self._irrep(irrep, self.absent.get(irrep.name), kept) for irrep in self.group.irreps[1:]]
 
     def _irrep(self, irrep: GroupIrrep, p_value: float | None, kept: Subgroup) -> dict[str, Any]:
         row: dict[str, Any] = {"irrep": irrep.name, "dimension": irrep.dim}

@@ -65,7 +65,10 @@ class Distribution:
     @cached_property
     def closed(self) -> Closed:
         """Closed testing over all subgroups."""
-        return closed_testing(self.action.group, lambda kept: self.kept(kept).p_value, self.level)
+        absent: dict[str, float] = {}
+        for row in self._irreps:
+            absent[row["irrep"]] = min(row["p_value"], absent.get(row["irrep"], 1.0))
+        return closed_testing(self.action.group, lambda kept: self.kept(kept).p_value, self.level, absent)
 
     def results(self) -> dict[str, Any]:
         """The subgroup that the distribution keeps, and what breaks it, by irrep and moment."""
@@ -73,9 +76,10 @@ class Distribution:
         return {
             "preserved": described(self.closed.kept[0]),
             "p_value": whole.p_value,
-            "irreps": self._irreps(),
+            "irreps": self._irreps,
         }
 
+    @cached_property
     def _irreps(self) -> list[dict[str, Any]]:
         rows = []
         for moment, (laws, values) in enumerate(self._moments, start=1):

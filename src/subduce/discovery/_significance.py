@@ -1,6 +1,6 @@
 """Tests that need exchangeable units and nothing else: scores, many hypotheses at once, sizes and their intervals."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from typing import Any
@@ -117,16 +117,28 @@ class Closed:
         return tuple(sorted(largest, key=lambda k: (-k.order, -self.p_values[k])))
 
 
-def closed_testing(group: FiniteGroup, test: Callable[[Subgroup], float], level: float) -> Closed:
+def closed_testing(
+    group: FiniteGroup, test: Callable[[Subgroup], float], level: float, absent: Mapping[str, float]
+) -> Closed:
     """Test for every subgroup whether it is kept, at one chance `level` of any false rejection (Marcus et al. 1976).
 
     Keeping two subgroups is keeping all that they generate, so the hypotheses are closed; one is rejected where it and
-    all larger ones are. `test(K)` is the p-value of "K is kept"; it is not asked where a larger subgroup stands.
+    all larger ones are. `absent` holds the adjusted p-values of "the law has no part in this irrep", `test(K)` is the
+    p-value of "K is kept". A subgroup and the irreps must not contradict each other: K is rejected with an irrep that
+    has no vector which K leaves alone; else by its own test, where an irrep that K does not leave alone is rejected
+    too. So every false rejection of a subgroup comes with one of an irrep, and both together stay below the level.
     """
+
+    def alone(kept: Subgroup) -> float:
+        left = {i.name: kept.fixed_dimension(i.character) / i.dim for i in group.irreps}
+        some = min((p for name, p in absent.items() if left[name] < 1), default=1.0)
+        wholly = min((p for name, p in absent.items() if left[name] == 0), default=1.0)
+        return some if some >= level else wholly if wholly < level else max(some, min(wholly, test(kept)))
+
     adjusted: dict[Subgroup, float] = {}
     for kept in subgroups(group):  # largest first
         above = max((p for larger, p in adjusted.items() if kept <= larger), default=0.0)
-        adjusted[kept] = above if above >= level or kept.order == 1 else max(above, test(kept))
+        adjusted[kept] = above if above >= level or kept.order == 1 else max(above, alone(kept))
         if kept.order == 1:
             adjusted[kept] = 1.0
     return Closed(adjusted, level)
