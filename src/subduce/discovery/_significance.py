@@ -118,18 +118,20 @@ class Closed:
 
 
 def closed_testing(
-    group: FiniteGroup, test: Callable[[Subgroup], float], level: float, absent: Mapping[str, float]
+    group: FiniteGroup, test: Callable[[Subgroup], float], level: float, absent: Mapping[str, float] | None = None
 ) -> Closed:
     """Test for every subgroup whether it is kept, at one chance `level` of any false rejection (Marcus et al. 1976).
 
     Keeping two subgroups is keeping all that they generate, so the hypotheses are closed; one is rejected where it and
-    all larger ones are. `absent` holds the adjusted p-values of "the law has no part in this irrep", `test(K)` is the
-    p-value of "K is kept". A subgroup and the irreps must not contradict each other: K is rejected with an irrep that
+    all larger ones are. `test(K)` is the p-value of "K is kept", `absent` holds the adjusted p-values of "the law has no
+    part in this irrep" where irreps are judged beside: then a subgroup and the irreps must not contradict each other: K is rejected with an irrep that
     has no vector which K leaves alone; else by its own test, where an irrep that K does not leave alone is rejected
     too. So every false rejection of a subgroup comes with one of an irrep, and both together stay below the level.
     """
 
     def alone(kept: Subgroup) -> float:
+        if absent is None:
+            return test(kept)
         left = {i.name: kept.fixed_dimension(i.character) / i.dim for i in group.irreps}
         some = min((p for name, p in absent.items() if left[name] < 1), default=1.0)
         wholly = min((p for name, p in absent.items() if left[name] == 0), default=1.0)

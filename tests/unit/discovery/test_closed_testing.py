@@ -19,6 +19,8 @@ def test_no_subgroup_is_lost_without_an_irrep():
     found = closed_testing(SQUARE, lambda kept: 0.0, 0.05, NOTHING)
     assert [kept.name for kept in found.kept] == ["D4"]
     assert found.p_values[found.kept[0]] == 0.5
+    without = closed_testing(SQUARE, lambda kept: 0.0, 0.05)
+    assert [kept.order for kept in without.kept] == [1]
 
 
 def test_where_an_irrep_leaves_the_choice_the_subgroups_own_tests_make_it():
