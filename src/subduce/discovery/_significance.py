@@ -123,8 +123,8 @@ def closed_testing(
     """Test for every subgroup whether it is kept, at one chance `level` of any false rejection (Marcus et al. 1976).
 
     Keeping two subgroups is keeping all that they generate, so the hypotheses are closed; one is rejected where it and
-    all larger ones are. `test(K)` is the p-value of "K is kept", `absent` holds the adjusted p-values of "the law has no
-    part in this irrep" where irreps are judged beside: then a subgroup and the irreps must not contradict each other: K is rejected with an irrep that
+    all larger ones are. `test(K)` is the p-value of "K is kept". `absent` holds the adjusted p-values of "the law has
+    no part in this irrep", where these are judged too and must not contradict it: then K is rejected with an irrep that
     has no vector which K leaves alone; else by its own test, where an irrep that K does not leave alone is rejected
     too. So every false rejection of a subgroup comes with one of an irrep, and both together stay below the level.
     """
