@@ -240,7 +240,7 @@ BAD_OPTIONS = [
     (["--group", "D4", "--target", "input", "--distribution"], "--target and --distribution", "give one"),
     (["--group", "D4", "--distribution", "--where"], "--where: of a law", "--distribution"),
     (["--group", "D4", "--scales", "large"], "--scales 'large'", "numbers"),
-    (["--group", "D4", "--seeds", "2"], "--seeds", "leave it out"),
+    (["--group", "D4", "--seeds", "2", "--estimator", "stencil"], "--seeds", "leave it out"),
     (["--group", "O(3)"], "does not act on a grid", "take Oh"),
     ([], "--group", "required"),
 ]
