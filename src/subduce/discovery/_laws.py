@@ -15,6 +15,7 @@ from ._significance import Size, Test, mean_is_zero, mean_size, size_of
 _DRAWS = 400
 _PLACEBOS = 399
 _LOST = 1e-9  # directions of the functions with less than this share of the largest are not fitted
+_ALIKE = 1e-6  # the same, where one unit is left out
 _EXACT = 1e-20  # residuals below this share of the targets are round-off
 
 
@@ -77,11 +78,16 @@ class Evidence:
         *,
         seed: int = 0,
         placebo: Float[np.ndarray, "units functions targets"] | None = None,
+        left_out: bool = False,
     ) -> None:
-        """Where the laws do not fit, `placebo` are the cross moments that a law has that does and keeps the group."""
+        """Where the laws do not fit, `placebo` are the cross moments that a law has that does and keeps the group.
+
+        With `left_out` the nuisance of each unit's score is fitted to the other units: for many functions of few units,
+        whose own fit would make scores too small.
+        """
         self.laws, self.moments = laws, moments
         self.gram, self.cross = moments.gram.sum(axis=0), moments.cross.sum(axis=0)
-        self.total, self.placebo = float(moments.square.sum()), placebo
+        self.total, self.placebo, self.left_out = float(moments.square.sum()), placebo, left_out
         self.generator = np.random.default_rng(seed)
         self._signs = np.random.default_rng(seed).choice([-1.0, 1.0], size=(_PLACEBOS, moments.units))
 
@@ -124,6 +130,8 @@ class Evidence:
         def test(scores: np.ndarray) -> Test:
             return mean_is_zero(scores, information, floor=floor, nothing=_EXACT * self.total)
 
+        if self.left_out:
+            return test(self._left_out(nuisance, tested))
         found = test(self._scores(nuisance, clean, inverse, self.moments.cross))
         if self.placebo is None or found.p_value == 1.0:
             return found
@@ -131,11 +139,13 @@ class Evidence:
         p = (1 + sum(other <= found.p_value for other in drawn)) / (1 + len(drawn))
         return Test(max(p, found.p_value), found.statistic, found.directions, f"{found.method}, placebo")
 
-    def _projected(self, nuisance: np.ndarray, tested: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def _projected(
+        self, nuisance: np.ndarray, tested: np.ndarray, without: int | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
         """The tested directions without what the nuisance says of them, and the inverse normal matrix of the latter."""
-        curved = self._curved(nuisance)
+        curved = self._curved(nuisance, without)
         values, vectors = np.linalg.eigh(nuisance.T @ curved)
-        good = values > _LOST * values.max(initial=0.0)
+        good = values > (_LOST if without is None else _ALIKE) * values.max(initial=0.0)
         inverse = (vectors[:, good] / values[good]) @ vectors[:, good].T
         return tested - nuisance @ (inverse @ (curved.T @ tested)), inverse
 
@@ -159,10 +169,20 @@ class Evidence:
         for signs in self._signs:
             yield fixed + signs[:, None] * own - pulled @ (signs @ fitted)
 
-    def _curved(self, columns: np.ndarray) -> np.ndarray:
-        """The normal matrix of the least squares times some laws."""
+    def _left_out(self, nuisance: np.ndarray, tested: np.ndarray) -> np.ndarray:
+        """Each unit's scores, with nuisance coefficients and projection of all other units."""
+        rows = []
+        for unit, (gram, cross) in enumerate(zip(self.moments.gram, self.moments.cross, strict=True)):
+            clean, inverse = self._projected(nuisance, tested, unit)
+            law = nuisance @ (inverse @ (nuisance.T @ (self.cross - cross).reshape(-1)))
+            rows.append((cross - gram @ law.reshape(self.laws.shape)).reshape(-1) @ clean)
+        return np.array(rows)
+
+    def _curved(self, columns: np.ndarray, without: int | None = None) -> np.ndarray:
+        """The normal matrix of the least squares, perhaps without one unit, times some laws."""
         m, q = self.laws.shape
-        return (self.gram @ columns.reshape(m, -1)).reshape(m * q, -1)
+        gram = self.gram if without is None else self.gram - self.moments.gram[without]
+        return (gram @ columns.reshape(m, -1)).reshape(m * q, -1)
 
     # -- estimates
 

@@ -364,7 +364,9 @@ def _lack_of_fit(null: _Null, more: _Network, half: _Half, action: Action) -> fl
     known = len(null(half.x[:1]))
     moments = _moments(lambda x: torch.cat([null(x), more.symmetric(x, null.target), more(x)[None]]), half)
     m = moments.gram.shape[1]
-    evidence = Evidence(Laws(action.group, np.zeros((1, m, m)), np.ones((1, 1, 1))), _scaled(moments, _sizes(moments)))
+    evidence = Evidence(
+        Laws(action.group, np.zeros((1, m, m)), np.ones((1, 1, 1))), _scaled(moments, _sizes(moments)), left_out=True
+    )
     columns = np.eye(m)
     tests = [evidence.beyond(columns[:, :known], columns[:, chosen]) for chosen in (slice(m - 1, m), slice(known, m))]
     return min(1.0, 2 * min(test.p_value for test in tests))
@@ -401,4 +403,4 @@ def _evidence(null: _Null, broken: _Broken, half: _Half, action: Action, lack: f
         chosen = np.r_[start : start + order, free:m]
         step = _solved(gram[np.ix_(chosen, chosen)], cross[chosen])[:order] / size[start : start + order]
         relaxed.append(1 + step - step.mean())
-    return Trained(Evidence(laws, moments, seed=seed), lack, np.array(relaxed), seed)
+    return Trained(Evidence(laws, moments, seed=seed, left_out=True), lack, np.array(relaxed), seed)

@@ -19,7 +19,7 @@ def broken(results):
 @pytest.fixture
 def brief(monkeypatch):
     monkeypatch.setattr(network, "_STEPS", 150)
-    monkeypatch.setattr(network, "_ROUNDS", 1)
+    monkeypatch.setattr(network, "_ROUNDS", 2)
 
 
 def cubic(seed=0, samples=32, stretch=(1, 1), along=(0.2, 0.0), noise=0.05):
