@@ -31,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     tests.add_argument("--where", action="store_true", help="add maps of where symmetry breaks")
     tests.add_argument("--when", action="store_true", help="add the time at which it breaks")
     tests.add_argument("--scales", metavar="LIST", help='scales to look at, such as "1,4,8,16"')
-    tests.add_argument("--seeds", type=int, metavar="N", help="networks to train, for the estimator network")
+    tests.add_argument("--seeds", type=int, metavar="N", help="networks to train where a network is needed (1)")
     add_seed(tests)  # type: ignore[arg-type]
     add_output(parser, None, "folder for the record and its page")
 

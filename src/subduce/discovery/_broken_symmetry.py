@@ -13,25 +13,18 @@ from subduce.groups import FiniteGroup, GroupIrrep, Subgroup, direction_symbol, 
 
 from ._actions import Action, blocks
 from ._describe import described, scales_of
-from ._distribution import Distribution
-from ._laws import Evidence, Laws
-from ._local import LocalFunctions
+from ._laws import Ensemble, Evidence, Laws
+from ._local import LocalFunctions, Rung, classes_of
 from ._moments import Moments, Stopped, gather
-from ._network import network_evidence
+from ._network import Trained, fits_into, told, trained
 from ._significance import Closed, Size, closed_testing, detectable, holm
 
 _FEWEST = 8  # units: fewer cannot reject at the usual levels, whatever they show
 _NETWORK = "network with relaxed weights"
+_GUARD = 2  # times the level: the lack of fit of networks that are trusted; one that passes narrowly still misleads
+_SYMMETRIC = 48  # polynomial laws that the group keeps, beside networks, at most
 _MANY = 48  # elements: groups above list classes
 Estimator = Literal["auto", "stencil", "polynomial", "network"]
-
-
-@dataclass(frozen=True)
-class Rung:
-    """One class of laws: which of the gathered functions it has."""
-
-    name: str
-    functions: np.ndarray
 
 
 @dataclass
@@ -45,6 +38,8 @@ class Investigation:
     estimator: Estimator = "auto"
     seed: int = 0
     progress: Callable[[int, int], None] = lambda done, total: None
+    seeds: int = 1
+    """Networks to train, each from a seed of its own; their evidence is combined."""
     stopped_after: int | None = None
     """The number of pairs after which an interruption ended the pass; what is found is of these alone."""
 
@@ -112,38 +107,88 @@ class Investigation:
 
     @cached_property
     def rungs(self) -> tuple[Rung, ...]:
-        """Classes of laws from small to large: stencils of radius 1 and 2, products of values; or powers of vectors."""
-        functions = self.everything
-        degrees = np.array([len(f) for f in functions.functions])
-        if not self.pairs.shape:
-            found = [
-                Rung(f"polynomial of degree {d}", np.flatnonzero(degrees <= d)) for d in range(1, functions.degree)
-            ]
-            return tuple(found) or (Rung("polynomial of degree 1", np.flatnonzero(degrees <= 1)),)
-        c = functions.channels
-        far = np.array([max((max(map(abs, functions.offsets[i // c]), default=0) for i in f), default=0)
-                        for f in functions.functions])  # fmt: skip
-        classes = {
-            "stencil of radius 1": (degrees <= 1) & (far <= 1),
-            "stencil of radius 2": degrees <= 1,
-            "polynomial of degree 2, radius 1": (degrees <= 2) & (far <= 1),
-            "polynomial of degree 2, radius 2": degrees <= 2,
-        }
-        wanted = {"stencil": list(classes)[:2], "polynomial": list(classes)[2:]}.get(self.estimator, list(classes))
-        found = [Rung(name, np.flatnonzero(classes[name])) for name in wanted]
-        return tuple(r for i, r in enumerate(found) if i == 0 or len(r.functions) > len(found[i - 1].functions))
+        """The classes of laws that the estimator has, from small to large."""
+        wanted = {"stencil": "stencil", "polynomial": "polynomial"}.get(self.estimator, "")
+        found = [rung for rung in self.classes if rung.name.startswith(wanted)] or list(self.classes[:1])
+        sizes = np.maximum.accumulate([0, *(len(rung.functions) for rung in found)])
+        return tuple(rung for rung, before in zip(found, sizes, strict=False) if len(rung.functions) > before)
+
+    @cached_property
+    def classes(self) -> tuple[Rung, ...]:
+        """The classes of laws without networks, from small to large."""
+        return classes_of(self.everything)
 
     @cached_property
     def fits(self) -> tuple[Rung, float]:
-        """The first class of laws whose lack of fit is not significant, or the last, with the p-value."""
-        if self.estimator == "network":
-            return Rung(_NETWORK, np.array([], dtype=int)), 1.0
+        """The class of laws that is used, with the p-value of its lack of fit: a network where no other class fits."""
+        if self.estimator != "network":
+            rung, p = self.local
+            if p >= self.level or not self.climbs:
+                return rung, p
+        return Rung(_NETWORK, np.array([], dtype=int)), float(np.median([network.lack for network in self.networks]))
+
+    @cached_property
+    def local(self) -> tuple[Rung, float]:
+        """The first class of stencils or polynomials whose lack of fit is not significant, or the last."""
         rung, p = self.rungs[0], 1.0
         for rung in self.rungs:
             p = self._lack_of_fit(rung)
             if p >= self.level:
                 break
         return rung, p
+
+    @property
+    def climbs(self) -> bool:
+        """Whether a network can be trained where no other class fits."""
+        return self.estimator == "auto" and not self.why_no_network
+
+    @cached_property
+    def why_no_network(self) -> str:
+        """Why no network can be trained on these data; empty where one can."""
+        return fits_into(self.pairs)
+
+    @cached_property
+    def networks(self) -> tuple[Trained, ...]:
+        """What the networks from each seed say."""
+        kept, laws = self.group.irreps[0], np.zeros((0, 0))
+        for rung in (*reversed(self.classes), Rung("constant", np.array([0]))):
+            laws = self.laws_of(rung.functions).part(kept)
+            if laws.shape[1] <= _SYMMETRIC:
+                break
+        polynomials = self.everything, self._whole(rung.functions, laws)
+
+        def one(k: int) -> Trained:
+            def progress(done: int, total: int) -> None:
+                self.progress(k * total + done, self.seeds * total)
+
+            return trained(
+                self.pairs, self.action, polynomials, increments=self.same_quantity, level=_GUARD * self.level,
+                seed=self.seed + k, progress=progress,
+            )  # fmt: skip
+
+        return tuple(one(k) for k in range(self.seeds))
+
+    def _whole(self, functions: np.ndarray, laws: np.ndarray) -> np.ndarray:
+        """Laws of some functions as laws of all."""
+        m, q = len(self.everything), self.action.target.shape[-1]
+        whole = np.zeros((m, q, laws.shape[1]))
+        whole[functions] = laws.reshape(len(functions), q, -1)
+        return whole.reshape(m * q, -1)
+
+    @cached_property
+    def surrogate(self) -> Rung | None:
+        """Where the class that is used does not fit: the first larger one that does, to draw placebos from."""
+        inside = set(self.local[0].functions)
+        larger = [rung for rung in self.classes if inside < set(rung.functions)]
+        return next((rung for rung in larger if self._lack_of_fit(rung) >= self.level), None)
+
+    def _placebo(self, rung: Rung) -> np.ndarray | None:
+        """The cross moments of a class of laws with what the best symmetric law of a larger one says."""
+        if self.local[1] >= self.level or self.surrogate is None:
+            return None
+        larger = self.surrogate.functions
+        law = Evidence(self.laws_of(larger), self.moments.restricted(larger)).symmetric
+        return self.moments.gram[:, rung.functions][:, :, larger] @ law
 
     def _lack_of_fit(self, rung: Rung) -> float:
         """Whether symmetric laws beyond a class are needed beside all laws of the class."""
@@ -170,14 +215,21 @@ class Investigation:
         return self.action.group
 
     @cached_property
-    def evidence(self) -> Evidence:
-        """What the data say about the laws of the class that fits."""
-        rung, _ = self.fits
-        if rung.name == _NETWORK:
-            return network_evidence(
-                self.pairs, self.action, increments=self.same_quantity, seed=self.seed, progress=self.progress
-            )
-        return Evidence(self.laws_of(rung.functions), self.moments.restricted(rung.functions), seed=self.seed)
+    def evidence(self) -> Any:
+        """What the data say about the laws of the class that is used."""
+        return Ensemble([n.evidence for n in self.networks]) if self.by_network else self.local_evidence
+
+    @cached_property
+    def local_evidence(self) -> Evidence:
+        """What the data say about stencils or polynomials."""
+        rung, _ = self.local
+        moments = self.moments.restricted(rung.functions)
+        return Evidence(self.laws_of(rung.functions), moments, seed=self.seed, placebo=self._placebo(rung))
+
+    @property
+    def by_network(self) -> bool:
+        """Whether networks are the class of laws."""
+        return self.fits[0].name == _NETWORK
 
     # -- what is found
 
@@ -200,15 +252,14 @@ class Investigation:
         return tuple(self.evidence.defect(g).over(whole) for g in range(self.group.order))
 
     @cached_property
-    def trusted(self) -> bool:
-        """Whether the class of laws fits well enough to call anything broken.
+    def calibrated(self) -> bool:
+        """Whether p-values are those of placebos, as the class of laws does not fit but a larger one does."""
+        return self.fits[1] < self.level and not self.by_network and self.surrogate is not None
 
-        Whether a network fits is not known; where the inputs keep the group, what it misses looks like no breaking.
-        """
-        if self.fits[0].name == _NETWORK:
-            everyone = Subgroup(self.group, tuple(range(self.group.order)))
-            return Distribution(self.pairs, self.action, self.level).kept(everyone).p_value >= self.level
-        return self.fits[1] >= self.level
+    @cached_property
+    def trusted(self) -> bool:
+        """Whether the class of laws fits well enough to call anything broken, or its p-values are calibrated."""
+        return self.fits[1] >= self.level * (_GUARD if self.by_network else 1) or self.calibrated
 
     def results(self) -> dict[str, Any]:
         """Everything, as `contract.md` names it."""
@@ -229,7 +280,9 @@ class Investigation:
             "estimator": rung.name,
             "units": self.evidence.moments.units,
             "explained": 1 - self.evidence.residual_share,
-            "lack_of_fit": {"p_value": None if rung.name == _NETWORK else lack, "flag": not self.trusted},
+            "lack_of_fit": {"p_value": lack, "flag": not self.trusted},
+            "calibration": "placebo" if self.calibrated else None,
+            **(told(self.networks, self.group, self.level) if self.by_network else {}),
             "warnings": self._warnings(kept),
         }
 
@@ -294,11 +347,15 @@ class Investigation:
 
     def _warnings(self, kept: Sequence[Subgroup]) -> list[str]:
         found = []
-        if self.fits[0].name == _NETWORK:
-            untrusted = "the inputs themselves break the group, so nothing is called broken"
-            found.append("the network's lack of fit is not tested" + ("" if self.trusted else f"; {untrusted}"))
+        if self.calibrated:
+            assert self.surrogate is not None
+            found.append(
+                "symmetric laws beyond this class are needed (lack of fit): p-values are calibrated with placebos from "
+                f"the best symmetric {self.surrogate.name}"
+            )
         elif not self.trusted:
-            found.append("symmetric laws beyond this class are needed (lack of fit): nothing is called broken")
+            why = f"; {self.why_no_network}" if self.estimator == "auto" and self.why_no_network else ""
+            found.append(f"symmetric laws beyond this class are needed (lack of fit): nothing is called broken{why}")
         if len(kept) > 1:
             also = ", ".join(k.setting for k in kept[1:4])
             found.append(f"the data do not tell {kept[0].setting} from {also}")
@@ -319,10 +376,11 @@ def discover(
     estimator: Estimator = "auto",
     seed: int = 0,
     progress: Callable[[int, int], None] = lambda done, total: None,
+    seeds: int = 1,
 ) -> dict[str, Any]:
     """Which elements and irreps of a group the law from input to target breaks, and the subgroup that it keeps."""
     check_pairs(pairs)
-    return Investigation(pairs, action, level, delta, estimator, seed, progress).results()
+    return Investigation(pairs, action, level, delta, estimator, seed, progress, seeds).results()
 
 
 def check_pairs(pairs: Pairs) -> None:

@@ -1,7 +1,7 @@
 """The space of laws y = Bᵀφ(x) as a representation of a group, and what data say about each irrep of it."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -10,10 +10,12 @@ from jaxtyping import Float
 from subduce.groups import FiniteGroup, GroupIrrep, Subgroup, adapted_basis, invariant_basis
 
 from ._moments import Moments
-from ._significance import Size, Test, mean_is_zero, size_of
+from ._significance import Size, Test, mean_is_zero, mean_size, size_of
 
 _DRAWS = 400
+_PLACEBOS = 399
 _LOST = 1e-9  # directions of the functions with less than this share of the largest are not fitted
+_ALIKE = 1e-6  # the same, where one unit is left out
 _EXACT = 1e-20  # residuals below this share of the targets are round-off
 
 
@@ -70,13 +72,24 @@ class Evidence:
     """What the moments of some data say about the laws of a group: tests, estimates, sizes."""
 
     def __init__(
-        self, laws: Laws, moments: Moments, *, seed: int = 0, whole: float | None = None, known: float = 0.0
+        self,
+        laws: Laws,
+        moments: Moments,
+        *,
+        seed: int = 0,
+        placebo: Float[np.ndarray, "units functions targets"] | None = None,
+        left_out: bool = False,
     ) -> None:
-        """Where the laws are added to a known one, `whole` is its root mean square, `known` its share."""
+        """Where the laws do not fit, `placebo` are the cross moments that a law has that does and keeps the group.
+
+        With `left_out` the nuisance of each unit's score is fitted to the other units: for many functions of few units,
+        whose own fit would make scores too small.
+        """
         self.laws, self.moments = laws, moments
         self.gram, self.cross = moments.gram.sum(axis=0), moments.cross.sum(axis=0)
-        self.total, self._whole, self._known = float(moments.square.sum()), whole, known
+        self.total, self.placebo, self.left_out = float(moments.square.sum()), placebo, left_out
         self.generator = np.random.default_rng(seed)
+        self._signs = np.random.default_rng(seed).choice([-1.0, 1.0], size=(_PLACEBOS, moments.units))
 
     # -- tests
 
@@ -92,7 +105,15 @@ class Evidence:
     def scores_of(self, irrep: GroupIrrep) -> Float[np.ndarray, "units columns"]:
         """Each unit's part in an irrep: its scores at a law without that part, as coefficients."""
         others = [self.laws.part(other) for other in self.laws.group.irreps if other.name != irrep.name]
-        return self._scores(np.concatenate(others, axis=1), self.laws.part(irrep))[0]
+        nuisance = np.concatenate(others, axis=1)
+        return self._scores(nuisance, *self._projected(nuisance, self.laws.part(irrep)), self.moments.cross)
+
+    @cached_property
+    def symmetric(self) -> Float[np.ndarray, "functions targets"]:
+        """The best law that the group keeps."""
+        nuisance = self.laws.part(self.laws.group.irreps[0])
+        _, inverse = self._projected(nuisance, nuisance)
+        return (nuisance @ (inverse @ (nuisance.T @ self.cross.reshape(-1)))).reshape(self.laws.shape)
 
     def beyond(self, known: np.ndarray, more: np.ndarray) -> Test:
         """Whether some laws are needed beside known ones: the lack of fit of these."""
@@ -102,30 +123,66 @@ class Evidence:
         """The score test of some directions, with those of the nuisance directions projected out."""
         if not tested.shape[1]:
             return Test(1.0, 0.0, 0, "nothing to test")
-        scores, weights = self._scores(nuisance, tested)
-        information = tested.T @ self._curved(tested) - weights.T @ (nuisance.T @ self._curved(tested))
+        clean, inverse = self._projected(nuisance, tested)
+        information = tested.T @ self._curved(clean)
         floor = _LOST * float(np.abs(np.linalg.eigvalsh(self.gram)).max())
-        return mean_is_zero(scores, information, floor=floor, nothing=_EXACT * self.total)
 
-    def _scores(self, nuisance: np.ndarray, tested: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Each unit's scores in some directions, nuisance projected out, and the weights that do it."""
-        m, q = self.laws.shape
-        fitted, weights = self._projection(nuisance, tested)
-        gradients = self.moments.gradients((nuisance @ fitted).reshape(m, q)).reshape(self.moments.units, -1)
-        return gradients @ tested - (gradients @ nuisance) @ weights, weights
+        def test(scores: np.ndarray) -> Test:
+            return mean_is_zero(scores, information, floor=floor, nothing=_EXACT * self.total)
 
-    def _projection(self, nuisance: np.ndarray, tested: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """The nuisance coefficients fitted alone, and the nuisance scores that explain the tested ones."""
-        curved = self._curved(nuisance)
+        if self.left_out:
+            return test(self._left_out(nuisance, tested))
+        found = test(self._scores(nuisance, clean, inverse, self.moments.cross))
+        if self.placebo is None or found.p_value == 1.0:
+            return found
+        drawn = [test(scores).p_value for scores in self._placebos(nuisance, clean, inverse, self.placebo)]
+        p = (1 + sum(other <= found.p_value for other in drawn)) / (1 + len(drawn))
+        return Test(max(p, found.p_value), found.statistic, found.directions, f"{found.method}, placebo")
+
+    def _projected(
+        self, nuisance: np.ndarray, tested: np.ndarray, without: int | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """The tested directions without what the nuisance says of them, and the inverse normal matrix of the latter."""
+        curved = self._curved(nuisance, without)
         values, vectors = np.linalg.eigh(nuisance.T @ curved)
-        good = values > _LOST * values.max(initial=0.0)
+        good = values > (_LOST if without is None else _ALIKE) * values.max(initial=0.0)
         inverse = (vectors[:, good] / values[good]) @ vectors[:, good].T
-        return inverse @ (nuisance.T @ self.cross.reshape(-1)), inverse @ (curved.T @ tested)
+        return tested - nuisance @ (inverse @ (curved.T @ tested)), inverse
 
-    def _curved(self, columns: np.ndarray) -> np.ndarray:
-        """The normal matrix of the least squares times some laws."""
+    def _scores(self, nuisance: np.ndarray, clean: np.ndarray, inverse: np.ndarray, cross: np.ndarray) -> np.ndarray:
+        """Each unit's scores in some directions, at the nuisance coefficients fitted alone."""
         m, q = self.laws.shape
-        return (self.gram @ columns.reshape(m, -1)).reshape(m * q, -1)
+        law = (nuisance @ (inverse @ (nuisance.T @ cross.sum(axis=0).reshape(-1)))).reshape(m, q)
+        return (cross - self.moments.gram @ law).reshape(self.moments.units, -1) @ clean
+
+    def _placebos(
+        self, nuisance: np.ndarray, clean: np.ndarray, inverse: np.ndarray, symmetric: np.ndarray
+    ) -> Iterator[np.ndarray]:
+        """Scores of targets that a symmetric law makes of the same inputs, with residuals of random signs by unit."""
+        left = self.moments.cross - symmetric
+        m, q = self.laws.shape
+        units = self.moments.units
+        fixed, own = self._scores(nuisance, clean, inverse, symmetric), left.reshape(units, -1) @ clean
+        pulled = np.einsum("uab,bqn->uaqn", self.moments.gram, nuisance.reshape(m, q, -1)).reshape(units, m * q, -1)
+        pulled = np.einsum("lk,uln->ukn", clean, pulled)
+        fitted = left.reshape(units, -1) @ nuisance @ inverse
+        for signs in self._signs:
+            yield fixed + signs[:, None] * own - pulled @ (signs @ fitted)
+
+    def _left_out(self, nuisance: np.ndarray, tested: np.ndarray) -> np.ndarray:
+        """Each unit's scores, with nuisance coefficients and projection of all other units."""
+        rows = []
+        for unit, (gram, cross) in enumerate(zip(self.moments.gram, self.moments.cross, strict=True)):
+            clean, inverse = self._projected(nuisance, tested, unit)
+            law = nuisance @ (inverse @ (nuisance.T @ (self.cross - cross).reshape(-1)))
+            rows.append((cross - gram @ law.reshape(self.laws.shape)).reshape(-1) @ clean)
+        return np.array(rows)
+
+    def _curved(self, columns: np.ndarray, without: int | None = None) -> np.ndarray:
+        """The normal matrix of the least squares, perhaps without one unit, times some laws."""
+        m, q = self.laws.shape
+        gram = self.gram if without is None else self.gram - self.moments.gram[without]
+        return (gram @ columns.reshape(m, -1)).reshape(m * q, -1)
 
     # -- estimates
 
@@ -144,7 +201,7 @@ class Evidence:
     def residual_share(self) -> float:
         """The part of the targets' square that the fitted law leaves."""
         left = self.total - float((self.law * self.cross).sum())
-        return (1 - self._known) * max(left, 0.0) / self.total if self.total else 0.0
+        return max(left, 0.0) / self.total if self.total else 0.0
 
     @cached_property
     def _errors(self) -> Float[np.ndarray, "draws laws"]:
@@ -170,8 +227,6 @@ class Evidence:
     @cached_property
     def size(self) -> Size:
         """The root mean square of the fitted law."""
-        if self._whole is not None:
-            return Size(*(self._whole,) * 4)
         return size_of(self._measured(self.law.reshape(-1)), self._measured(self._errors))
 
     def part_of(self, irrep: GroupIrrep) -> Size:
@@ -210,3 +265,55 @@ class Evidence:
             return float("inf")
         drawn = self._measured((self._errors @ basis) @ basis.T)
         return float((drawn**2).sum(axis=1).mean() / basis.shape[1]) ** 0.5
+
+
+class Ensemble:
+    """The evidence of several networks as that of one: p-values as twice their median, sizes as means.
+
+    Twice the median of p-values is one, however they depend on each other (Rüger 1978).
+    """
+
+    def __init__(self, members: Sequence[Evidence]) -> None:
+        self.members = members
+        self.laws, self.moments = members[0].laws, members[0].moments
+
+    def kept(self, subgroup: Subgroup) -> Test:
+        """Whether the law is one that a subgroup keeps."""
+        return self._combined([member.kept(subgroup) for member in self.members])
+
+    def absent(self, irrep: GroupIrrep) -> Test:
+        """Whether the law has no part in an irrep, whatever its parts in all others."""
+        return self._combined([member.absent(irrep) for member in self.members])
+
+    def _combined(self, tests: Sequence[Test]) -> Test:
+        if len(tests) == 1:
+            return tests[0]
+        p = min(1.0, 2 * float(np.median([test.p_value for test in tests])))
+        return replace(tests[0], p_value=p, method=f"twice the median of {len(tests)} networks")
+
+    @property
+    def residual_share(self) -> float:
+        """The part of the targets' square that the fitted laws leave."""
+        return float(np.mean([member.residual_share for member in self.members]))
+
+    @property
+    def size(self) -> Size:
+        """The root mean square of the fitted law."""
+        return mean_size([member.size for member in self.members])
+
+    def part_of(self, irrep: GroupIrrep) -> Size:
+        """The root mean square of the law's part in an irrep."""
+        return mean_size([member.part_of(irrep) for member in self.members])
+
+    def defect(self, element: int) -> Size:
+        """The root mean square of g·f − f."""
+        return mean_size([member.defect(element) for member in self.members])
+
+    def direction(self, irrep: GroupIrrep) -> Float[np.ndarray, " dim"]:
+        """The unit vector of the irrep along which most of the law's part lies, up to its sign."""
+        found = np.array([member.direction(irrep) for member in self.members])
+        return np.linalg.svd(found, full_matrices=False)[2][0]
+
+    def noise_in(self, irrep: GroupIrrep) -> float:
+        """The root mean square error of the law's part in an irrep, for one direction of it."""
+        return float(np.mean([member.noise_in(irrep) for member in self.members]))

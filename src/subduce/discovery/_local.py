@@ -131,6 +131,32 @@ class LocalFunctions:
         return found
 
 
+@dataclass(frozen=True)
+class Rung:
+    """One class of laws: which of the gathered functions it has."""
+
+    name: str
+    functions: np.ndarray
+
+
+def classes_of(functions: LocalFunctions) -> tuple[Rung, ...]:
+    """Classes of laws from small to large: stencils of radius 1 and 2, products of values; or powers of vectors."""
+    degrees = np.array([len(f) for f in functions.functions])
+    if not functions.offsets[0]:
+        several = range(1, max(functions.degree, 2))
+        return tuple(Rung(f"polynomial of degree {d}", np.flatnonzero(degrees <= d)) for d in several)
+    steps = [max(map(abs, offset), default=0) for offset, _ in product(functions.offsets, range(functions.channels))]
+    far = np.array([max((steps[i] for i in f), default=0) for f in functions.functions])
+    chosen = {
+        "stencil of radius 1": (degrees <= 1) & (far <= 1),
+        "stencil of radius 2": degrees <= 1,
+        "polynomial of degree 2, radius 1": (degrees <= 2) & (far <= 1),
+        "polynomial of degree 2, radius 2": degrees <= 2,
+    }
+    found = {inside.tobytes(): Rung(name, np.flatnonzero(inside)) for name, inside in reversed(chosen.items())}
+    return tuple(sorted(found.values(), key=lambda rung: list(chosen).index(rung.name)))  # small grids have no radius 2
+
+
 def _shifted(field: np.ndarray, box: list[tuple[int, int]], offset: tuple[int, ...]) -> np.ndarray:
     """The values at some steps from the points of a box, wrapped around where they leave the grid."""
     taken = field

@@ -1,82 +1,164 @@
-"""Laws that no stencil says: an equivariant network is trained, and its relaxed weights are tested where they start.
+"""Laws that no stencil says: networks trained on half of the units, and tests of what breaks the group on the rest.
 
-The derivatives of the network's output by its relaxed weights are functions of the input like any others. At the
-symmetric start they turn as functions on the group do, so the tests for stencils and polynomials hold for them too.
+Equivariant networks and symmetric polynomials say what a law that keeps the group may be; on the other half they are
+fitted and projected out. What is tested beside them are the derivatives by relaxed weights where these start, which
+turn as functions on the group do, and all images under the group of a plain network that learned what was left. Inputs
+that break the group make such functions look like symmetric ones; so one more equivariant network learns which.
 """
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 from torch.func import functional_call, jvp
 
 from subduce.config import InputError
 from subduce.data import Pairs
-from subduce.nn import GroupConvolution, GroupProjection, LiftingConvolution
+from subduce.groups import FiniteGroup
+from subduce.nn import GroupConvolution, GroupProjection, LiftingConvolution, spectrum
 
 from ._actions import Action, blocks
 from ._describe import scales_of
 from ._laws import Evidence, Laws
+from ._local import LocalFunctions
 from ._moments import Moments
+from ._significance import closed_testing, holm
 
-_LAYERS, _WIDTH, _KERNEL = 3, 6, 3
-_STEPS, _RATE, _BATCH = 400, 1e-2, 8
+FEWEST = 16  # units
+_LAYERS, _WIDTH, _WIDE, _PLAIN, _KERNEL = 3, 6, 8, 24, 3
+_STEPS, _RATE, _DECAY, _BATCH = 400, 1e-2, 0.3, 8
+_ROUNDS = 3  # networks that are added at most, each trained on what is left, until the fit is no longer lacking
 _POINTS = 4096  # of a sample that are looked at; larger grids are cut
+_SAMPLES = 1024  # of each half that are looked at
+_HELD = 1 << 24  # numbers of functions held at a time
 _HALO = _LAYERS * (_KERNEL // 2)
+_CONVOLUTIONS = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
 
 
-def network_evidence(
+@dataclass(frozen=True)
+class Trained:
+    """What the networks from one seed say: the evidence, their lack of fit, one-step estimates of relaxed weights."""
+
+    evidence: Evidence
+    lack: float
+    relaxed: Float[np.ndarray, "layers order"]
+    seed: int
+
+
+def fits_into(pairs: Pairs) -> str:
+    """Why no network can be trained on these pairs and tested; empty where one can."""
+    units = len(np.unique(pairs.units))
+    if not pairs.shape:
+        return "the network reads fields on a grid; for vectors take --estimator polynomial"
+    if units < FEWEST:
+        return f"{units} units are too few to train networks on one half and test on the other: at least {FEWEST}"
+    small = min(pairs.shape) <= 2 * _HALO and not all(pairs.periodic)
+    return f"networks need more than {2 * _HALO} points along each axis, got {pairs.shape}" if small else ""
+
+
+def trained(
     pairs: Pairs,
     action: Action,
+    symmetric: tuple[LocalFunctions, Float[np.ndarray, "laws columns"]],
     *,
     increments: bool,
+    level: float,
     seed: int,
     progress: Callable[[int, int], None] = lambda done, total: None,
-) -> Evidence:
-    """The evidence of a network's relaxed weights: trained on every other unit, tested on the rest.
+) -> Trained:
+    """Networks trained on every other unit, tested on the rest; `symmetric` are polynomial laws that the group keeps.
 
-    Raises `InputError` for vectors without space, for which polynomials are the estimator, and for fewer than 16 units.
+    Raises `InputError` for vectors, too few units and grids that a network does not fit into.
     """
-    if not pairs.shape:
-        raise InputError("the network reads fields on a grid; for vectors take --estimator polynomial")
-    labels = np.unique(pairs.units)
-    if len(labels) < 16:
-        raise InputError(f"{len(labels)} units are too few to train on one half and test on the other: at least 16")
-    survey = pairs.survey()
-    scale = scales_of(survey.input_variance, blocks(action.input))
+    if why := fits_into(pairs):
+        raise InputError(why)
+    scale = scales_of(pairs.survey().input_variance, blocks(action.input))
     cut = _Cut(pairs, scale, increments)
-    halves = [np.flatnonzero(np.isin(pairs.units, labels[start::2])) for start in (0, 1)]
-    network = _Network(action, cut.padding, seed)
-    size = _train(network, cut, halves[0], action, seed, progress)
-    return _tangents(network, cut, halves[1], pairs.units, action, size, seed)
+    labels = np.unique(pairs.units)
+    halves = [_Half(cut, np.flatnonzero(np.isin(pairs.units, labels[start::2])), seed) for start in (0, 1)]
+    school = _School(action, cut.padding, seed, progress)
+    null = _Null(_Polynomials(*symmetric, cut), [], action)
+    size = scales_of(halves[0].y.var(dim=(0, *range(2, halves[0].y.ndim))).numpy(), blocks(action.target))
+    for half in halves:
+        half.y /= torch.from_numpy(size).reshape(-1, *(1,) * len(pairs.shape))
+    first = school.equivariant(halves[0].x, halves[0].y)
+    null.networks.append(first)
+    lack = 0.0
+    for _ in range(_ROUNDS):
+        more = school.equivariant(halves[0].x, null.residual(halves[0]))
+        lack = _lack_of_fit(null, more, halves[1], action)
+        null.networks.append(more)
+        if lack >= level:
+            break
+    broken = _Broken(first, school.plain(halves[0].x, null.residual(halves[0])), action)
+    null.networks.append(school.alike(halves[0].x, broken))
+    return _evidence(null, broken, halves[1], action, lack, seed)
+
+
+def told(networks: Sequence[Trained], group: FiniteGroup, level: float) -> dict[str, Any]:
+    """Relaxed weights with their spectrum, and what the networks from each seed say alone.
+
+    Weights are those of the first seed: they are a gauge, and those of different networks have no common one.
+    """
+    weights, rows = networks[0].relaxed, []
+    for network in networks:
+        evidence = network.evidence
+        closed = closed_testing(group, lambda kept, evidence=evidence: evidence.kept(kept).p_value, level)
+        found = holm([evidence.absent(irrep).p_value for irrep in group.irreps[1:]])
+        p_values = dict(zip([irrep.name for irrep in group.irreps[1:]], found, strict=True))
+        effect = max((evidence.defect(g).over(evidence.size.value).value for g in range(1, group.order)), default=0.0)
+        explained = 1 - evidence.residual_share
+        rows.append({"seed": network.seed, "preserved": closed.kept[0].setting, "lack_of_fit": network.lack,
+                     "explained": explained, "effect": effect, "p_values": p_values})  # fmt: skip
+    return {
+        "relaxed_weights": {
+            "elements": list(group.elements),
+            "layers": [f"layer {place + 1}" for place in range(len(weights))],
+            "weights": weights.tolist(),
+            "spectrum": dict(spectrum(torch.from_numpy(weights), group)),
+        },
+        "seeds": rows,
+    }
 
 
 class _Network(nn.Module):
     """Lifting, group convolutions and a projection, relaxed weights on elements."""
 
-    def __init__(self, action: Action, padding: str, seed: int) -> None:
+    def __init__(self, action: Action, padding: str, width: int, generator: torch.Generator) -> None:
         super().__init__()
         group = dataclasses.replace(action.group, matrices=action.grid.copy(), geometric=True)
-        generator = torch.Generator().manual_seed(seed)
-        common = {"kernel_size": _KERNEL, "relaxed": "elements", "padding": padding, "generator": generator}
-        channels = action.input.shape[1]
-        first = LiftingConvolution(group, channels, _WIDTH, action=action.input, dtype=torch.float64, **common)
-        rest = [GroupConvolution(group, _WIDTH, _WIDTH, dtype=torch.float64, **common) for _ in range(_LAYERS - 1)]
+        common: dict[str, Any] = {"kernel_size": _KERNEL, "relaxed": "elements", "padding": padding}
+        common["generator"] = generator
+        first = LiftingConvolution(group, action.input.shape[1], width, action=action.input, **common)
+        rest = [GroupConvolution(group, width, width, **common) for _ in range(1, _LAYERS)]
         self.layers = nn.ModuleList([first, *rest])
-        self.head = GroupProjection(group, _WIDTH, action.target, generator=generator, dtype=torch.float64)
-        self.offset = nn.Parameter(torch.zeros(action.target.shape[1], 1, dtype=torch.float64))
+        self.head = GroupProjection(group, width, action.target, generator=generator)
+        self.offset = nn.Parameter(torch.zeros(action.target.shape[1], 1))
         for name, parameter in self.named_parameters():
             parameter.requires_grad_("relaxed" not in name)
-        invariant = np.allclose(action.target, np.eye(action.target.shape[1]))
-        self.offset.requires_grad_(bool(invariant))
+        self.offset.requires_grad_(bool(np.allclose(action.target, np.eye(action.target.shape[1]))))
 
-    def forward(self, field: Tensor) -> Tensor:
+    def features(self, field: Tensor) -> Tensor:
+        """The last functions on the group, [sample, width·order, *space]."""
         for layer in self.layers[:-1]:
             field = torch.nn.functional.silu(layer(field))
-        out = self.head(self.layers[-1](field))
+        return self.layers[-1](field)
+
+    def forward(self, field: Tensor) -> Tensor:
+        out = self.head(self.features(field))
         return out + self.offset.reshape(-1, *(1,) * (field.ndim - 2))
+
+    def symmetric(self, field: Tensor, target: Tensor) -> Tensor:
+        """All that a head can make of the last functions, [function, sample, target, *space]."""
+        order = len(target)
+        apart = self.features(field).unflatten(1, (-1, order)) / order
+        return torch.einsum("gab,ncg...->bcna...", target, apart).flatten(0, 1)
 
 
 class _Cut:
@@ -84,12 +166,10 @@ class _Cut:
 
     def __init__(self, pairs: Pairs, scale: np.ndarray, increments: bool) -> None:
         self.pairs, self.scale, self.increments = pairs, scale, increments
-        whole = all(pairs.periodic) and int(np.prod(pairs.shape)) <= _POINTS
-        self.padding = "circular" if whole else "valid"
+        self.whole = all(pairs.periodic) and int(np.prod(pairs.shape)) <= _POINTS
+        self.padding = "circular" if self.whole else "valid"
         side = int(_POINTS ** (1 / len(pairs.shape)))
-        self.box = None if whole else tuple(min(n, side + 2 * _HALO) for n in pairs.shape)
-        if self.box is not None and min(self.box) <= 2 * _HALO:
-            raise InputError(f"the network needs more than {2 * _HALO} points along each axis, got {pairs.shape}")
+        self.box = tuple(min(n, side + 2 * _HALO) for n in pairs.shape)
 
     def take(self, rows: np.ndarray) -> tuple[Tensor, Tensor]:
         """Inputs and targets [sample, channel, *space]."""
@@ -98,7 +178,7 @@ class _Cut:
             x, y = self.pairs[int(row)]
             assert y is not None
             y = y - x if self.increments else y
-            if self.box is not None:
+            if not self.whole:
                 x = x[(slice(None), *(slice(0, b) for b in self.box))]
                 y = y[(slice(None), *(slice(_HALO, b - _HALO) for b in self.box))]
             inputs.append(x / self.scale.reshape(-1, *(1,) * (x.ndim - 1)))
@@ -106,70 +186,221 @@ class _Cut:
         return torch.from_numpy(np.stack(inputs)), torch.from_numpy(np.stack(targets))
 
 
-def _train(
-    network: _Network, cut: _Cut, rows: np.ndarray, action: Action, seed: int, progress: Callable[[int, int], None]
-) -> Tensor:
-    """Fit all but the relaxed weights; returns the scale of each target channel."""
-    generator = np.random.default_rng(seed)
-    _, some = cut.take(rows[: min(len(rows), 32)])
-    variance = some.var(dim=(0, *range(2, some.ndim))).numpy()
-    size = torch.from_numpy(scales_of(variance, blocks(action.target))).reshape(-1, *(1,) * (some.ndim - 2))
-    optimizer = torch.optim.Adam([p for p in network.parameters() if p.requires_grad], lr=_RATE)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, _STEPS)
-    for step in range(_STEPS):
-        x, y = cut.take(generator.choice(rows, size=min(_BATCH, len(rows)), replace=False))
-        optimizer.zero_grad()
-        loss = ((network(x) - y / size) ** 2).mean()
-        loss.backward()
-        optimizer.step()
-        schedule.step()
-        progress(step + 1, _STEPS)
-    return size
+class _Half:
+    """The samples of half of the units, not more than can be held, and the unit of each."""
+
+    def __init__(self, cut: _Cut, rows: np.ndarray, seed: int) -> None:
+        if len(rows) > _SAMPLES:
+            rows = np.sort(np.random.default_rng(seed).choice(rows, _SAMPLES, replace=False))
+        self.x, self.y = cut.take(rows)
+        self.units = np.unique(cut.pairs.units[rows], return_inverse=True)[1]
+
+    def parts(self, functions: int) -> list[slice]:
+        """Samples few at a time, for so many functions of each."""
+        step = max(1, _HELD // (functions * self.y[0].numel()))
+        return [slice(start, start + step) for start in range(0, len(self.x), step)]
 
 
-def _tangents(
-    network: _Network, cut: _Cut, rows: np.ndarray, units: np.ndarray, action: Action, size: Tensor, seed: int
-) -> Evidence:
-    """Moments of the output's derivatives by relaxed weights, and by those of the head, with the residual."""
-    held = {name: value.detach() for name, value in network.named_parameters()}
-    relaxed = [name for name in held if "relaxed" in name]
-    directions = [(name, place) for name in relaxed for place in range(held[name].numel())]
-    directions += [("head.weight", place) for place in range(held["head.weight"].numel())]
-    order, extra = action.group.order, held["head.weight"].numel()
-    labels, number = np.unique(units[rows], return_inverse=True)
-    m = len(directions)
-    gram, cross = np.zeros((len(labels), m, m)), np.zeros((len(labels), m, 1))
-    square, points = np.zeros((len(labels), 1)), np.zeros(len(labels))
-    total = wanted = 0.0
-    for row, unit in zip(rows, number, strict=True):
-        x, y = cut.take(np.array([row]))
-        out = network(x).detach()
-        tangents = np.stack([_derivative(network, held, name, place, x) for name, place in directions])
-        residual = (y / size - out).numpy().reshape(-1)
-        gram[unit] += tangents @ tangents.T
-        cross[unit, :, 0] += tangents @ residual
-        square[unit] += residual @ residual
-        points[unit] += residual.size / out.shape[1]
-        total += float((out**2).sum())
-        wanted += float(((y / size) ** 2).sum())
-    functions = np.zeros((order, m, m))
-    regular = np.einsum("lk,gij->glikj", np.eye(len(relaxed)), action.group.regular).reshape(
-        order, m - extra, m - extra
+class _School:
+    """Trains networks one after another, and tells how far it is."""
+
+    def __init__(self, action: Action, padding: str, seed: int, progress: Callable[[int, int], None]) -> None:
+        self.action, self.padding, self.progress = action, padding, progress
+        self.generator = torch.Generator().manual_seed(seed)
+        self.done, self.total = 0, (_ROUNDS + 3) * _STEPS
+
+    def equivariant(self, x: Tensor, y: Tensor) -> _Network:
+        """An equivariant network that says y, as far as it can."""
+        return self._fitted(_Network(self.action, self.padding, _WIDTH, self.generator), x, y)
+
+    def alike(self, x: Tensor, functions: "_Broken") -> _Network:
+        """An equivariant network for what functions that break the group have in common with such that keep it."""
+        few = x[: max(1, _HELD // (2 * functions.number * x[0].numel()))]
+        wanted = functions(few).transpose(0, 1)
+        order = self.action.group.order
+        wanted = wanted.unflatten(1, (-1, order))
+        wanted = (wanted - wanted.mean(dim=2, keepdim=True)).flatten(1, 3)
+        size = (wanted**2).mean(dim=(0, *range(2, wanted.ndim)), keepdim=True) ** 0.5
+        many = np.stack([np.kron(np.eye(functions.number), target) for target in self.action.target])
+        network = _Network(dataclasses.replace(self.action, target=many), self.padding, _WIDE, self.generator)
+        return self._fitted(network, few, wanted / size.clamp_min(1e-12))
+
+    def plain(self, x: Tensor, y: Tensor) -> nn.Module:
+        """A network without symmetry that says y."""
+        make = _CONVOLUTIONS[x.ndim - 2]
+        widths = [x.shape[1], *[_PLAIN] * (_LAYERS - 1), y.shape[1]]
+        wrapped: dict[str, Any] = {"padding": "same", "padding_mode": "circular"} if self.padding == "circular" else {}
+        layers: list[nn.Module] = []
+        for start, end in pairwise(widths):
+            layer = make(start, end, _KERNEL, **wrapped)
+            drawn = torch.randn(layer.weight.shape, generator=self.generator)
+            nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
+            with torch.no_grad():
+                layer.weight.copy_(drawn * (2 / layer.weight[0].numel()) ** 0.5)
+            layers += [layer, nn.SiLU()]
+        return self._fitted(nn.Sequential(*layers[:-1]), x, y)
+
+    def _fitted(self, network: Any, x: Tensor, y: Tensor) -> Any:
+        """All but the relaxed weights by least squares, in single precision; the network comes back in double."""
+        x, y, size = x.float(), y.float(), y.std().clamp_min(1e-12).float()
+        optimizer = torch.optim.AdamW(
+            [p for p in network.parameters() if p.requires_grad], lr=_RATE, weight_decay=_DECAY
+        )
+        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, _STEPS)
+        for _ in range(_STEPS):
+            rows = torch.randperm(len(x), generator=self.generator)[:_BATCH]
+            optimizer.zero_grad()
+            ((network(x[rows]) - y[rows] / size) ** 2).mean().backward()
+            optimizer.step()
+            schedule.step()
+            self.done += 1
+            self.progress(self.done, self.total)
+        return network.double().requires_grad_(False)
+
+
+class _Polynomials:
+    """Local laws that the group keeps, at the points that a network speaks of."""
+
+    def __init__(self, functions: LocalFunctions, laws: np.ndarray, cut: _Cut) -> None:
+        self.functions, self.cut = functions, cut
+        self.laws = laws.reshape(len(functions), -1, laws.shape[1])
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """[function, sample, target, *space]."""
+        values = []
+        for field in x.numpy():
+            slabs = self.functions.evaluate(field, (self.cut.whole,) * (field.ndim - 1))
+            found = np.concatenate([np.einsum("mqp,m...->pq...", self.laws, phi) for phi, _ in slabs], axis=2)
+            less = 0 if self.cut.whole else _HALO - self.functions.radius
+            values.append(found[(..., *(slice(less, n - less) for n in found.shape[2:]))])
+        return torch.from_numpy(np.stack(values, axis=1))
+
+
+class _Null:
+    """What a law that the group keeps may be: polynomials, and the last functions of equivariant networks."""
+
+    def __init__(self, polynomials: _Polynomials, networks: list[_Network], action: Action) -> None:
+        self.polynomials, self.networks = polynomials, networks
+        self.target = torch.from_numpy(np.ascontiguousarray(action.target))
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """[function, sample, target, *space]."""
+        return torch.cat([self.polynomials(x), *(network.symmetric(x, self.target) for network in self.networks)])
+
+    def residual(self, half: _Half) -> Tensor:
+        """What the best of these laws leaves of the targets."""
+        moments = _moments(self, half)
+        law = torch.from_numpy(_solved(moments.gram.sum(axis=0), moments.cross.sum(axis=0)[:, 0]))
+        parts = half.parts(len(law))
+        return torch.cat([half.y[part] - torch.einsum("f,fn...->n...", law, self(half.x[part])) for part in parts])
+
+
+class _Broken:
+    """Functions that break the group: derivatives by relaxed weights, and images of a network without symmetry.
+
+    Layer by layer, and of the network last, element by element; each set turns as functions on the group do.
+    """
+
+    def __init__(self, network: _Network, plain: nn.Module, action: Action) -> None:
+        self.network, self.plain, self.action = network, plain, action
+        self.held = dict(network.named_parameters())
+        self.relaxed = [name for name in self.held if "relaxed" in name]
+        self.number = (len(self.relaxed) + 1) * action.group.order
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """[function, sample, target, *space]."""
+        order = self.action.group.order
+        slopes = [self._slope(name, g, x) for name in self.relaxed for g in range(order)]
+        return torch.stack([*slopes, *(self._image(g, x) for g in range(order))])
+
+    def _slope(self, name: str, element: int, x: Tensor) -> Tensor:
+        """The derivative of the network by one relaxed weight."""
+        direction = torch.zeros_like(self.held[name])
+        direction[0, element] = 1
+
+        def output(value: Tensor) -> Tensor:
+            return functional_call(self.network, self.held | {name: value}, (x,))
+
+        return jvp(output, (self.held[name],), (direction,))[1]
+
+    def _image(self, element: int, x: Tensor) -> Tensor:
+        """g·b: x → g·b(g⁻¹·x)."""
+        back = int(self.action.group.inverse[element])
+        field = self.plain(_moved(x, self.action.grid[back], self.action.input[back]))
+        return _moved(field, self.action.grid[element], self.action.target[element])
+
+
+def _moved(field: Tensor, grid: np.ndarray, channels: np.ndarray) -> Tensor:
+    """A field [sample, channel, *space] turned about the middle of its grid: axes exchanged and reversed."""
+    source = np.abs(grid).argmax(axis=1)
+    signs = grid[np.arange(len(grid)), source]
+    turned = field.permute(0, 1, *(2 + source).tolist()).flip(dims=(2 + np.flatnonzero(signs < 0)).tolist())
+    return torch.einsum("ab,nb...->na...", torch.from_numpy(channels.copy()), turned)
+
+
+def _moments(functions: Callable[[Tensor], Tensor], half: _Half) -> Moments:
+    """Moments of some functions with the target, all components of it together, unit by unit."""
+    m, units = len(functions(half.x[:1])), int(half.units.max()) + 1
+    gram, cross = np.zeros((units, m, m)), np.zeros((units, m, 1))
+    square, points = np.zeros((units, 1)), np.zeros(units)
+    for part in half.parts(m):
+        phi = functions(half.x[part]).flatten(2).transpose(0, 1)  # [sample, function, target·points]
+        y, unit = half.y[part].flatten(1), half.units[part]
+        np.add.at(gram, unit, (phi @ phi.transpose(1, 2)).numpy())
+        np.add.at(cross, unit, (phi @ y[:, :, None]).numpy())
+        np.add.at(square, unit, (y**2).sum(dim=1, keepdim=True).numpy())
+        np.add.at(points, unit, half.y[0, 0].numel())
+    return Moments(gram, cross, square, points)
+
+
+def _solved(gram: np.ndarray, cross: np.ndarray) -> np.ndarray:
+    """Least squares from moments, functions in units of their own size."""
+    size = np.sqrt(np.maximum(np.diag(gram), 1e-300))
+    return np.linalg.pinv(gram / np.outer(size, size), rcond=1e-9, hermitian=True) @ (cross / size) / size
+
+
+def _lack_of_fit(null: _Null, more: _Network, half: _Half, action: Action) -> float:
+    """Whether one more network is needed: what it says, and all that its last functions can say, at one level."""
+    known = len(null(half.x[:1]))
+    moments = _moments(lambda x: torch.cat([null(x), more.symmetric(x, null.target), more(x)[None]]), half)
+    m = moments.gram.shape[1]
+    evidence = Evidence(
+        Laws(action.group, np.zeros((1, m, m)), np.ones((1, 1, 1))), _scaled(moments, _sizes(moments)), left_out=True
     )
-    functions[:, : m - extra, : m - extra] = regular
-    functions[:, range(m - extra, m), range(m - extra, m)] = 1
+    columns = np.eye(m)
+    tests = [evidence.beyond(columns[:, :known], columns[:, chosen]) for chosen in (slice(m - 1, m), slice(known, m))]
+    return min(1.0, 2 * min(test.p_value for test in tests))
+
+
+def _sizes(moments: Moments) -> np.ndarray:
+    """The root mean square of each function."""
+    return np.sqrt(np.maximum(np.diagonal(moments.gram.sum(axis=0)) / moments.points.sum(), 1e-300))
+
+
+def _scaled(moments: Moments, size: np.ndarray) -> Moments:
+    """The moments of functions that are divided by their sizes."""
+    gram = moments.gram / size[:, None] / size
+    return Moments(gram, moments.cross / size[:, None], moments.square, moments.points)
+
+
+def _evidence(null: _Null, broken: _Broken, half: _Half, action: Action, lack: float, seed: int) -> Trained:
+    """The tests on one half, and the relaxed weights that each layer alone would take in one step."""
+    order, free = action.group.order, broken.number
+    moments = _moments(lambda x: torch.cat([broken(x), null(x)]), half)
+    size = _sizes(moments)
+    sets = size[:free].reshape(-1, order)
+    size[:free] = np.repeat(np.sqrt((sets**2).mean(axis=1)), order)  # what the group mixes has one size
+    moments = _scaled(moments, size)
+    m = len(size)
+    functions = np.zeros((order, m, m))
+    for start in range(0, free, order):
+        functions[:, start : start + order, start : start + order] = action.group.regular
+    functions[:, range(free, m), range(free, m)] = 1
     laws = Laws(action.group, functions, np.ones((order, 1, 1)))
-    whole, known = (total / points.sum()) ** 0.5, 1 - float(square.sum()) / wanted
-    return Evidence(laws, Moments(gram, cross, square, points), seed=seed, whole=whole, known=known)
-
-
-def _derivative(network: _Network, held: dict[str, Tensor], name: str, place: int, x: Tensor) -> np.ndarray:
-    """The derivative of the output by one number among the weights."""
-    direction = torch.zeros_like(held[name]).reshape(-1)
-    direction[place] = 1
-    direction = direction.reshape(held[name].shape)
-
-    def output(value: Tensor) -> Tensor:
-        return functional_call(network, held | {name: value}, (x,))
-
-    return jvp(output, (held[name],), (direction,))[1].numpy().reshape(-1)
+    gram, cross = moments.gram.sum(axis=0), moments.cross.sum(axis=0)[:, 0]
+    relaxed = []
+    for start in range(0, free - order, order):
+        chosen = np.r_[start : start + order, free:m]
+        step = _solved(gram[np.ix_(chosen, chosen)], cross[chosen])[:order] / size[start : start + order]
+        relaxed.append(1 + step - step.mean())
+    return Trained(Evidence(laws, moments, seed=seed, left_out=True), lack, np.array(relaxed), seed)

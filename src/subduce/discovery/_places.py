@@ -25,7 +25,7 @@ def where(found: Investigation) -> dict[str, Any]:
 
     A map holds p-values adjusted over all boxes and irreps (Benjamini and Yekutieli), and the parts' energy fractions.
     """
-    pairs, rung = found.pairs, found.fits[0]
+    pairs, rung = found.pairs, found.local[0]
     if not pairs.shape:
         raise InputError("a map of where needs fields on a grid; these are vectors without space")
     counts = tuple(min(_BOXES, n // 2) for n in pairs.shape)
@@ -33,7 +33,7 @@ def where(found: Investigation) -> dict[str, Any]:
         np.ix_(*(np.arange(n) * c // n for n, c in zip(pairs.shape, counts, strict=True))), counts
     )
     moments = _divided(found, labels)
-    irreps = [irrep for irrep in found.group.irreps[1:] if len(found.evidence.laws.bases[irrep.name])]
+    irreps = [irrep for irrep in found.group.irreps[1:] if len(found.local_evidence.laws.bases[irrep.name])]
     total = int(np.prod(counts))
     p_values, shares = np.ones((len(irreps), total)), np.zeros((len(irreps), total))
     for box in range(total):
@@ -64,7 +64,7 @@ def _divided(found: Investigation, labels: np.ndarray) -> Moments:
         found.pairs, found.everything, scale_input=found.input_scale, scale_target=found.target_scale,
         increments=found.same_quantity, places=labels, progress=found.progress,
     )  # fmt: skip
-    return raw.restricted(found.fits[0].functions)
+    return raw.restricted(found.local[0].functions)
 
 
 def _translation(found: Investigation, axis: int) -> float:
@@ -74,7 +74,7 @@ def _translation(found: Investigation, axis: int) -> float:
     along = np.arange(shape[axis]) * slabs // shape[axis]
     labels = np.broadcast_to(along.reshape([-1 if a == axis else 1 for a in range(len(shape))]), shape)
     moments = _divided(found, labels)
-    law = found.evidence.law
+    law = found.local_evidence.law
     units, (m, q) = moments.units // slabs, law.shape
     slopes = moments.gradients(law).reshape(units, slabs, m, q)
     grams = moments.gram.reshape(units, slabs, m, m).sum(axis=0)
@@ -110,7 +110,8 @@ def when(found: Investigation) -> dict[str, Any]:
     first = np.array([np.flatnonzero(found.pairs.units == unit)[0] for unit in np.unique(found.pairs.units)])
     rows = []
     for irrep in found.group.irreps[1:]:
-        if len(found.evidence.laws.bases[irrep.name]) and found.evidence.absent(irrep).p_value < found.level:
+        evidence = found.local_evidence
+        if len(evidence.laws.bases[irrep.name]) and evidence.absent(irrep).p_value < found.level:
             rows.append({"irrep": irrep.name} | _onset(found, irrep, first))
     onsets = [row for row in rows if row["onset"] is not None]
     earliest = min(onsets, key=lambda row: row["onset"], default={"onset": None, "interval": None})
@@ -119,7 +120,7 @@ def when(found: Investigation) -> dict[str, Any]:
 
 def _onset(found: Investigation, irrep: GroupIrrep, first: np.ndarray) -> dict[str, Any]:
     """The change point of one irrep's scores along the direction in which they are largest."""
-    scores = found.evidence.scores_of(irrep)
+    scores = found.local_evidence.scores_of(irrep)
     series = scores @ scores.mean(axis=0)
     at, gain = _change(series)
     generator = np.random.default_rng(found.seed)

@@ -160,6 +160,11 @@ class Size:
         return Size(*(float(x / whole) if whole > 0 else 0.0 for x in (self.value, self.low, self.high, self.upper)))
 
 
+def mean_size(sizes: Sequence[Size]) -> Size:
+    """The mean of several estimates of one size, and of their bounds."""
+    return Size(*(float(np.mean([getattr(size, key) for size in sizes])) for key in ("value", "low", "high", "upper")))
+
+
 def size_of(estimate: Float[np.ndarray, " k"], errors: Float[np.ndarray, "draws k"]) -> Size:
     """The length of an estimate, from bootstrap draws of its error.
 

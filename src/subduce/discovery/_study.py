@@ -87,7 +87,7 @@ def discover_symmetries(
     settings = {
         "group": whole.name if isinstance(whole, FiniteGroup) else whole,
         "time_odd": list(time_odd),
-        **{"level": level, "delta": delta, "estimator": estimator, "seed": seed},
+        **{"level": level, "delta": delta, "estimator": estimator, "seed": seed, "seeds": seeds or 1},
         **_described(pairs),
         "units": unit,
         "reading": {key: value for key, value in reading.items() if value is not None and key != "units"},
@@ -102,7 +102,8 @@ def discover_symmetries(
     if isinstance(whole, str) and whole in _CONTINUOUS:
         parts = _continuous(pairs, _CONTINUOUS[whole], asked, level, delta, seed)
     else:
-        about = Investigation(pairs, _action(pairs, whole, time_odd, level), level, delta, estimator, seed, progress)
+        about = Investigation(pairs, _action(pairs, whole, time_odd, level), level, delta, estimator, seed, progress,
+                              seeds or 1)  # fmt: skip
         parts = _findings(about, asked, None if output is None else Path(output))
     record: Record | None = None
     for found in parts:
@@ -222,8 +223,10 @@ def _check_options(level: float, delta: float, estimator: str, seed: int, seeds:
     known = get_args(Estimator)
     if estimator not in known:
         raise InputError(f"estimator {estimator!r}: expected one of {', '.join(known)}")
-    if seeds is not None:
-        raise InputError("--seeds: one network is trained, from --seed; leave it out")
+    if seeds is not None and seeds < 1:
+        raise InputError(f"--seeds {seeds}: expected the number of networks to train, from 1 up")
+    if seeds is not None and estimator not in ("auto", "network"):
+        raise InputError(f"--seeds: networks to train, which --estimator {estimator} has none of; leave it out")
 
 
 def _open(data: Any, reading: Mapping[str, Any]) -> Pairs:

@@ -42,6 +42,14 @@ def methods(results: Results, *, unit: str, version: str) -> str:
             f"The class explains {100 * results['explained']:.3g} % of the target's mean square (lack of fit: "
             f"{_p(results['lack_of_fit']['p_value'])}); {_detectable(results)}."
         )
+        if results.get("calibration"):
+            text.append(
+                "As the class does not fit, every p-value is no smaller than its rank among placebos: targets that the "
+                "best symmetric law of a larger class, which fits, makes of the same inputs, with this law's residuals "
+                "under random signs of the units."
+            )
+        if results.get("seeds"):
+            text.append(_networks(len(results["seeds"])))
     if results.get("distribution"):
         text.append(
             "Whether the inputs themselves are distributed symmetrically was tested on their first and second moments, "
@@ -55,6 +63,16 @@ def methods(results: Results, *, unit: str, version: str) -> str:
     if results.get("when"):
         text.append("Onsets are change points of the scores, with bootstrap intervals.")
     return " ".join([*text, f"Computed with subduce {version}."])
+
+
+def _networks(number: int) -> str:
+    several = f" Of {number} such sets from different seeds, p-values are twice the median and sizes means."
+    return (
+        "Networks were trained on every other unit and tested on the rest. There, the last functions of equivariant "
+        "networks and symmetric polynomials were fitted and projected out; tested were the derivatives by relaxed "
+        "weights and the images of an unconstrained network under the group. The lack of fit is that of one more "
+        "equivariant network trained on what was left." + (several if number > 1 else "")
+    )
 
 
 def _law(results: Results) -> str:

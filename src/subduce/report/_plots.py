@@ -204,6 +204,32 @@ def heat(values: Sequence[Any], *, x: str, y: str, caption: str, marks: Sequence
         return Plot(_svg(figure), caption)
 
 
+def matrix(
+    values: Sequence[Sequence[float]], *, rows: Sequence[str], columns: Sequence[str], centre: float, caption: str
+) -> Plot:
+    """Numbers by row and column as colours about a centre, written into their cells where there is room."""
+    shown = np.asarray(values, dtype=float)
+    reach = float(np.abs(shown - centre).max(initial=0.0)) or 1.0
+    with rc_context(_STYLE):
+        figure, axes = _figure((_WIDE[0], 1.3 + 0.42 * len(rows)))
+        axes.grid(visible=False)
+        mesh = axes.pcolormesh(shown, cmap="RdBu_r", vmin=centre - reach, vmax=centre + reach,
+                               edgecolors="white", linewidth=0.8)  # fmt: skip
+        for (i, j), value in np.ndenumerate(shown) if len(columns) <= 10 else ():
+            light = abs(value - centre) > 0.6 * reach
+            axes.text(j + 0.5, i + 0.5, f"{value:.2f}".replace("-", "−"), ha="center", va="center",
+                      color="white" if light else INK, fontsize=7.5)  # fmt: skip
+        axes.set(yticks=np.arange(len(rows)) + 0.5, yticklabels=rows)
+        turned: Any = {"rotation": 40, "ha": "right", "rotation_mode": "anchor"}
+        turned = turned if len(columns) <= 10 else {"rotation": 90, "fontsize": 9.5 if len(columns) <= 24 else 5}
+        axes.set_xticks(np.arange(len(columns)) + 0.5, labels=columns, **turned)
+        axes.tick_params(length=0)
+        axes.spines[:].set_visible(False)
+        axes.invert_yaxis()
+        figure.colorbar(mesh, ax=axes, shrink=0.9, pad=0.02).outline.set_visible(False)  # type: ignore[operator]
+        return Plot(_svg(figure), caption)
+
+
 def _figure(size: tuple[float, float]) -> tuple[Figure, Axes]:
     figure = Figure(figsize=size, layout="constrained")
     FigureCanvasSVG(figure)

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ._plots import COLOURS, Plot, heat, ranges
+from ._plots import COLOURS, Plot, bars, heat, matrix, ranges
 from ._units import number, plain
 
 Results = Mapping[str, Any]
@@ -22,7 +22,7 @@ def symmetry_facts(results: Results) -> list[tuple[str, str]]:
     """The key numbers, by name."""
     fit = results.get("lack_of_fit") or {}
     explained = results.get("explained")
-    lack = p_value(fit.get("p_value")) + (" (significant)" if fit.get("flag") else "") if fit else "–"
+    lack = p_value(fit.get("p_value")) + _fit_note(results) if fit else "–"
     found = results.get("distribution") or {}
     return [
         ("not rejected", _subgroup(results.get("preserved"))),
@@ -34,6 +34,12 @@ def symmetry_facts(results: Results) -> list[tuple[str, str]]:
         ("lack of fit", lack),
         ("distribution keeps", _subgroup(found.get("preserved"))),
     ]
+
+
+def _fit_note(results: Results) -> str:
+    if results.get("calibration"):
+        return " (significant; p-values from placebos)"
+    return " (significant)" if results["lack_of_fit"].get("flag") else ""
 
 
 def symmetry_plots(results: Results) -> list[Plot]:
@@ -52,7 +58,20 @@ def symmetry_plots(results: Results) -> list[Plot]:
         rows = [{**row, "irrep": f"{row['irrep']}, moment {row['moment']}"} for row in rows]
         plots.append(_plot(rows, "irrep", "effect", x="part of the moment",
                            caption="Distribution of the inputs: irreps of its moments", legend=legend))  # fmt: skip
+    if found := results.get("relaxed_weights"):
+        plots += _relaxed(found)
     return [*plots, *_maps(results.get("where") or {}, results.get("level") or 0.0)]
+
+
+def _relaxed(found: Results) -> list[Plot]:
+    """Relaxed weights by layer and element, and how much of them lies in each irrep but the trivial one."""
+    caption = "Relaxed weights that each layer alone would take in one step; equal ones mean a kept symmetry"
+    weights = matrix(found["weights"], rows=found["layers"], columns=found["elements"], centre=1.0, caption=caption)
+    powers = list(found["spectrum"].items())[1:]
+    caption = "Their Fourier spectrum: which irreps the weights leave equality in (weights, not sizes of effects)"
+    shares = bars([name for name, _ in powers], [power for _, power in powers], unit="", caption=caption,
+                  colour=COLOURS["other"])  # fmt: skip
+    return [weights, shares]
 
 
 def _maps(where: Results, level: float) -> list[Plot]:
@@ -91,6 +110,15 @@ def symmetry_tables(results: Results) -> list[tuple[str, list[str], list[list[st
             for r in _elements(results)
         ]
         tables.append(("Elements, p by closed testing", ["element", "verdict", "effect (95 %)", "p"], rows))
+    if len(rows := results.get("seeds") or []) > 1:
+        names = list(rows[0]["p_values"])
+        cells = [
+            [plain(r["seed"]), r["preserved"], p_value(r["lack_of_fit"]), f"{number(100 * r['explained'])} %",
+             number(r["effect"]), *(p_value(r["p_values"][name]) for name in names)]
+            for r in rows
+        ]  # fmt: skip
+        header = ["seed", "not rejected", "lack of fit", "explained", "largest effect", *(f"p of {n}" for n in names)]
+        tables.append(("Networks from each seed, alone", header, cells))
     if rows := (results.get("distribution") or {}).get("irreps"):
         cells = [
             [r["irrep"], plain(r["moment"]), r.get("verdict", "–"), _with(r.get("effect"), r.get("interval")),

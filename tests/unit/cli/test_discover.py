@@ -253,7 +253,7 @@ BAD_OPTIONS = [
     (["--group", "D4", "--scales", "1,9"], "--scales 1, 9: expected ascending wavenumbers", "below 8.485"),
     (["--group", "D2", "--scales", "1", "--periodic", "x"], "y do not repeat", "--periodic"),
     (["--group", "D4", "--scales", "large"], "--scales 'large'", "numbers"),
-    (["--group", "D4", "--seeds", "2"], "--seeds", "leave it out"),
+    (["--group", "D4", "--seeds", "2", "--estimator", "stencil"], "--seeds", "leave it out"),
     (["--group", "O(3)"], "does not act on a grid", "take Oh"),
     ([], "--group", "required"),
 ]

@@ -193,26 +193,3 @@ def test_what_cannot_be_asked_is_refused():
     same = scalars(field, field)
     with pytest.raises(InputError, match="--distribution"):
         discover(same, action_on(same, "D4"))
-
-
-@pytest.mark.parametrize(("drift", "kept"), [(0.0, "Cs"), (0.3, "C1")])
-def test_a_network_finds_what_its_relaxed_weights_would_break(drift, kept):
-    rng = np.random.default_rng(0)
-    field = smooth(rng, 32, 8)
-    target = step(field, c=(0, drift)) + 0.1 * np.tanh(field**3) + 0.05 * rng.normal(size=field.shape)
-    pairs = scalars(field, target)
-    found = discover(pairs, action_on(pairs, "Cs"), estimator="network")
-    assert found["preserved"]["name"] == kept
-    assert found["lack_of_fit"]["p_value"] is None
-    assert any("lack of fit is not tested" in warning for warning in found["warnings"])
-    assert found["explained"] > 0.3
-    assert ("broken" in {row["verdict"] for row in found["elements"]}) == (drift > 0)
-
-
-def test_a_network_calls_nothing_broken_where_the_inputs_break_the_group():
-    rng = np.random.default_rng(0)
-    field = smooth(rng, 32, 8, stretch=(1, 3))
-    pairs = scalars(field, step(field, 0.2, 0.05) + 0.05 * rng.normal(size=field.shape))
-    found = discover(pairs, action_on(pairs, "C4"), estimator="network")
-    assert found["lack_of_fit"]["flag"]
-    assert {row["verdict"] for row in found["elements"] + found["irreps"]} == {"undetermined"}

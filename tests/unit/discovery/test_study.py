@@ -149,8 +149,3 @@ def test_parts_that_cannot_be_had_are_refused_before_anything_is_computed():
         with pytest.raises(InputError, match=message):
             discover_symmetries(pairs, "Cs", channels="1o", on_part=told.append, **options)
         assert not told
-
-
-def test_networks_are_refused_while_there_are_none():
-    with pytest.raises(InputError, match="--seeds"):
-        discover_symmetries({"input": np.zeros((9, 4))}, "D4", seeds=2)
