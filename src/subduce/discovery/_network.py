@@ -109,9 +109,9 @@ def told(networks: Sequence[Trained], group: FiniteGroup, level: float) -> dict[
     weights, rows = networks[0].relaxed, []
     for network in networks:
         evidence = network.evidence
-        closed = closed_testing(group, lambda kept, evidence=evidence: evidence.kept(kept).p_value, level)
         found = holm([evidence.absent(irrep).p_value for irrep in group.irreps[1:]])
         p_values = dict(zip([irrep.name for irrep in group.irreps[1:]], found, strict=True))
+        closed = closed_testing(group, lambda kept, evidence=evidence: evidence.kept(kept).p_value, level, p_values)
         effect = max((evidence.defect(g).over(evidence.size.value).value for g in range(1, group.order)), default=0.0)
         explained = 1 - evidence.residual_share
         rows.append({"seed": network.seed, "preserved": closed.kept[0].setting, "lack_of_fit": network.lack,
