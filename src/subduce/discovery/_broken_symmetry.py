@@ -13,6 +13,7 @@ from subduce.groups import FiniteGroup, GroupIrrep, Subgroup, direction_symbol, 
 
 from ._actions import Action, blocks
 from ._describe import described, scales_of
+from ._distribution import Distribution
 from ._laws import Ensemble, Evidence, Laws
 from ._local import LocalFunctions, Rung, classes_of
 from ._moments import Moments, Stopped, gather
@@ -22,6 +23,9 @@ from ._significance import Closed, Size, closed_testing, detectable, holm
 _FEWEST = 8  # units: fewer cannot reject at the usual levels, whatever they show
 _NETWORK = "network with relaxed weights"
 _GUARD = 2  # times the level: the lack of fit of networks that are trusted; one that passes narrowly still misleads
+_CAUTION = (
+    20  # times p-values of networks where the inputs break the group: what networks miss looks like breaking there
+)
 _SYMMETRIC = 48  # polynomial laws that the group keeps, beside networks, at most
 _MANY = 48  # elements: groups above list classes
 Estimator = Literal["auto", "stencil", "polynomial", "network"]
@@ -243,7 +247,15 @@ class Investigation:
         """For each irrep that laws of the class have parts in, the p-value of having none, adjusted for all (Holm)."""
         seen = [irrep for irrep in self.group.irreps[1:] if len(self.evidence.laws.bases[irrep.name])]
         adjusted = holm([self.evidence.absent(irrep).p_value for irrep in seen])
-        return dict(zip([irrep.name for irrep in seen], adjusted, strict=True))
+        factor = _CAUTION if self.cautious else 1
+        return {irrep.name: min(1.0, factor * p) for irrep, p in zip(seen, adjusted, strict=True)}
+
+    @cached_property
+    def cautious(self) -> bool:
+        """Whether the laws are networks and the inputs themselves break the group."""
+        everyone = Subgroup(self.group, tuple(range(self.group.order)))
+        inputs = Distribution(self.pairs, self.action, self.level)
+        return self.by_network and inputs.kept(everyone).p_value < self.level
 
     @cached_property
     def sizes(self) -> tuple[Size, ...]:
@@ -356,6 +368,8 @@ class Investigation:
         elif not self.trusted:
             why = f"; {self.why_no_network}" if self.estimator == "auto" and self.why_no_network else ""
             found.append(f"symmetric laws beyond this class are needed (lack of fit): nothing is called broken{why}")
+        elif self.cautious:
+            found.append(f"the inputs themselves break the group: p-values of networks are taken times {_CAUTION}")
         if len(kept) > 1:
             also = ", ".join(k.setting for k in kept[1:4])
             found.append(f"the data do not tell {kept[0].setting} from {also}")

@@ -40,6 +40,17 @@ def test_networks_find_what_breaks_whether_or_not_the_inputs_do(brief, stretch):
     assert found["preserved"]["name"] == "C1"
 
 
+def test_networks_are_taken_with_caution_where_the_inputs_break_the_group(brief):
+    """What networks miss looks a little like breaking there, so p-values are raised, and a warning says so."""
+    pairs = cubic(along=(0.3, 0.0), stretch=(1, 3))
+    about = Investigation(pairs, action_on(pairs, "C4"), estimator="network")
+    raw = min(about.evidence.absent(irrep).p_value for irrep in about.group.irreps[1:])
+    assert about.cautious
+    assert min(about.absent.values()) == pytest.approx(min(1.0, 40 * raw))
+    assert any("the inputs themselves break the group" in warning for warning in about.results()["warnings"])
+    assert not Investigation(pairs, action_on(pairs, "C4"), estimator="stencil").cautious
+
+
 @pytest.mark.slow
 def test_networks_rarely_call_a_symmetric_law_broken(brief):
     wrong, trials = 0, 40
