@@ -138,7 +138,6 @@ def _fits(potential: Potential) -> bool:
         and degrees == list(range(len(degrees)))
         and len(degrees) <= 5
         and all(gate.in_c for gate in gates)
-        and config.norm == "none"
     )
 
 
