@@ -213,6 +213,21 @@ def test_linear_maps_of_more_than_two_to_the_31_numbers(tmp_path):
 
 
 @needs_cpu
+def test_gates_and_norms_of_more_than_two_to_the_31_numbers(tmp_path):
+    for map_ in rowwise_maps():
+        sparse, rows = Sparse(tmp_path), ROWS_BEYOND // map_.dim_in + 1
+        given = [torch.randn(count) for count in (map_.num_weights, map_.num_biases)]
+        x, out, task = sparse(rows, map_.dim_in), sparse(rows, map_.dim_out), map_.task()
+        x[-3:] = torch.randn(3, map_.dim_in)
+        task.x, task.out = x.data_ptr(), out.data_ptr()
+        if map_.num_weights:
+            task.weights, task.bias = (values.data_ptr() for values in given)
+        name = "subduce_norm" if map_.num_weights else "subduce_gate"
+        _library.share(name, task, (False,), [rows - 3, rows])
+        assert close(out[-3:], map_.by_torch(x[-3:], *(values for values in given if len(values))), torch.float32)
+
+
+@needs_cpu
 def test_features_of_more_than_two_to_the_31_numbers(tmp_path):
     plan = kernels.channelwise_plan("32x0e+32x1o", "0e+1o", "0e+1o")
     x = Sparse(tmp_path)(ROWS_BEYOND // plan.irreps_in.dim + 1, plan.irreps_in.dim)
