@@ -7,7 +7,7 @@ THREADS := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1
 # The C code with gcc's checks of memory and of undefined behaviour.
 CHECKED := build/checked/_cpu_kernels.so
 CHECKS := -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined,float-cast-overflow -fno-sanitize-recover=all
-CHECKED_TESTS := tests/laws/test_engine.py $(foreach name,cpu library linear harmonics table,tests/unit/kernels/test_$(name).py)
+CHECKED_TESTS := tests/laws/test_engine.py $(foreach name,cpu library linear harmonics rowwise table,tests/unit/kernels/test_$(name).py)
 INSTRUCTIONS = from subduce.kernels import _library as c; print(*c.iter_instructions(c.library()))
 
 .PHONY: demo test sanitize check docs examples bench bench-peers clean

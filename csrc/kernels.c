@@ -104,12 +104,35 @@ typedef struct {
     double scale;
 } gate_block;
 
+/* A function of rows x and what else it reads, T the sum of its results times numbers g, and one of three: the results,
+   in `out`; with `dx`, of g in `out` the derivatives of T; or with `along` too, those of their product with what stands
+   in `along`: by x in `dx`, by g in `change`. */
 typedef struct {
     const gate_block *blocks;
     int64_t num_blocks, x_width, out_width;
     const void *x;
-    void *out, *dx; /* `dx` NULL: forward; else `out` are derivatives, and these are wanted */
+    void *out, *dx;
+    const void *along;
+    void *change;
 } gate;
+
+/* Norms: a block's mean of squares, or with `joint` that of all, has `share` of each square. */
+typedef struct {
+    int32_t from, components, channels, weights, bias, reserved; /* without bias, and not centred: −1 */
+    double share;
+} norm_block;
+
+/* Derivatives by scales and biases, where wanted, are added in `dw` and `db`, in a row for `together` rows of x. */
+typedef struct {
+    const norm_block *blocks;
+    int64_t num_blocks, width, num_weights, num_biases, joint;
+    double eps;
+    const void *x, *weights, *bias;
+    void *out, *dx;
+    const void *along, *weights_along, *bias_along;
+    void *change, *dw, *db;
+    int64_t together;
+} norm;
 
 typedef struct {
     const int64_t *species;
@@ -205,6 +228,7 @@ typedef struct {
     void (*linear[2])(const linear *, int64_t, int64_t);
     void (*outer[2])(const linear *, int64_t, int64_t);
     void (*gate[2])(const gate *, int64_t, int64_t);
+    void (*norm[2])(const norm *, int64_t, int64_t);
     void (*embed[2])(const embed *, int64_t, int64_t);
     void (*energies[2])(const energies *, int64_t, int64_t);
     void (*harmonics[2])(const harmonics *, int64_t, int64_t);
@@ -216,7 +240,7 @@ typedef struct {
 #define PAIR(f, isa) {f##_float_##isa, f##_double_##isa}
 #define VARIANT(isa)                                                                                               \
     {#isa,           PAIR(sum, isa),   PAIR(slopes, isa),   PAIR(spline_values, isa), PAIR(spline_dots, isa), PAIR(spline_sums, isa),      \
-     PAIR(linear, isa), PAIR(outer, isa), PAIR(gate, isa), PAIR(embed, isa), PAIR(energies, isa), PAIR(harmonics, isa), PAIR(edges, isa), PAIR(pulls, isa), \
+     PAIR(linear, isa), PAIR(outer, isa), PAIR(gate, isa), PAIR(norm, isa), PAIR(embed, isa), PAIR(energies, isa), PAIR(harmonics, isa), PAIR(edges, isa), PAIR(pulls, isa), \
      PAIR(forces, isa)}
 
 static const variant VARIANTS[] = {
@@ -306,8 +330,13 @@ void subduce_harmonics(const harmonics *p, int is_double, int64_t begin, int64_t
     best()->harmonics[is_double](p, begin, end);
 }
 
+/* One share of a gate or of a norm: its rows from `begin` to `end`. */
+void subduce_gate(const gate *p, int is_double, int64_t begin, int64_t end) { best()->gate[is_double](p, begin, end); }
+
+void subduce_norm(const norm *p, int is_double, int64_t begin, int64_t end) { best()->norm[is_double](p, begin, end); }
+
 /* The steps of a program: what each does, and to whose rows. */
-enum { EDGES, EMBED, LINEAR, SUM, GATE, ENERGIES, SLOPES, PULLS, FORCES };
+enum { EDGES, EMBED, LINEAR, SUM, GATE, NORM, ENERGIES, SLOPES, PULLS, FORCES };
 
 typedef struct {
     int64_t kind;
@@ -344,6 +373,7 @@ static void take(const variant *v, const step *s, int is_double, int64_t begin, 
         v->sum[is_double](p, begin, end, scratch);
         break;
     case GATE: v->gate[is_double](s->task, begin, end); break;
+    case NORM: v->norm[is_double](s->task, begin, end); break;
     case ENERGIES: v->energies[is_double](s->task, begin, end); break;
     case SLOPES:
         if (p->dx) memset((char *)p->dx + begin * p->x_width * size, 0, (end - begin) * p->x_width * size);

@@ -1,4 +1,4 @@
-/* What a layer does to each atom apart from its neighbours: linear maps and gates, and their reverses. */
+/* What a layer does to each atom apart from its neighbours: linear maps, gates and norms, and their derivatives. */
 
 /* Rows times a matrix, for 1 to MOST_ROWS rows and up to two registers of columns, whose sums stay in registers. */
 INLINE void NAME(rows_times)(int num_rows, int registers, int columns, const REAL *const *x, REAL *const *out,
@@ -117,73 +117,220 @@ INLINE vec NAME(exponential)(vec x) {
     return sum * (vec)((n + BIAS) << MANTISSA);
 }
 
-/* The hyperbolic tangent and its slope; near zero a series, since there 1 − 2 / (e^2x + 1) loses digits. */
-INLINE vec NAME(tangent_of)(vec x, vec *slope) {
+/* The hyperbolic tangent; near zero a series, since there 1 − 2 / (e^2x + 1) loses digits. */
+INLINE vec NAME(tangent_of)(vec x) {
     const vec s = x * x, large = 1 - 2 / (NAME(exponential)(2 * x) + 1);
     const vec small = x + x * s * ((REAL)(-1.0 / 3) + s * ((REAL)(2.0 / 15) + s * ((REAL)(-17.0 / 315) + s * ((REAL)(62.0 / 2835) +
                       s * ((REAL)(-1382.0 / 155925) + s * (REAL)(21844.0 / 6081075))))));
-    const vec value = NAME(choose)(s < (vec){0} + (REAL)0.01, small, large);
-    *slope = 1 - value * value;
-    return value;
+    return NAME(choose)(s < (vec){0} + (REAL)0.01, small, large);
 }
 
-/* A function of each number, and its slope. */
-INLINE vec NAME(activation)(int function, REAL scale, vec x, vec *slope) {
-    vec value = x;
-    *slope = (vec){0} + 1;
-    if (function == TANH) value = NAME(tangent_of)(x, slope);
-    else if (function == SIGMOID) {
-        value = 1 / (1 + NAME(exponential)(-x));
-        *slope = value * (1 - value);
-    } else if (function == SILU) {
+/* A function of each number, its slope, and the slope of that. */
+typedef struct {
+    vec value, slope, bend;
+} NAME(activated);
+
+INLINE void NAME(activation)(int function, REAL scale, vec x, NAME(activated) *f) {
+    f->value = x, f->slope = (vec){0} + 1, f->bend = (vec){0};
+    if (function == TANH) {
+        f->value = NAME(tangent_of)(x);
+        f->slope = 1 - f->value * f->value;
+        f->bend = -2 * f->value * f->slope;
+    } else if (function != IDENTITY) {
         const vec s = 1 / (1 + NAME(exponential)(-x));
-        value = x * s;
-        *slope = s * (1 + x * (1 - s));
+        f->value = s, f->slope = s * (1 - s), f->bend = f->slope * (1 - 2 * s);
+        if (function == SILU) {
+            f->bend = 2 * f->slope + x * f->bend;
+            f->slope = s * (1 + x * (1 - s));
+            f->value = x * s;
+        }
     }
-    *slope *= scale;
-    return value * scale;
+    f->value *= scale, f->slope *= scale, f->bend *= scale;
 }
 
-/* A gate forward: each channel times a function of a scalar, or, of itself a scalar, that function; or backward: the
-   derivatives by x of what has the derivatives `out`. */
-INLINE void NAME(gate_channels)(int function, int channels, const gate_block *q, const REAL *x, REAL *out, REAL *dx) {
-    vec slope;
-    const vec opened = NAME(activation)(function, (REAL)q->scale, NAME(load)(x + q->gate, channels), &slope);
+/* The numbers of a gate at a few channels: where they stand in the row of each tensor. */
+typedef struct {
+    const REAL *x, *along;
+    REAL *out, *dx, *change;
+} NAME(gated);
+
+/* A gate forward: each channel times a function of a scalar, or, of itself a scalar, that function; or what `order`
+   says else (see kernels.c). */
+INLINE void NAME(gate_channels)(int function, int order, int channels, const gate_block *q, const NAME(gated) *at) {
+    NAME(activated) f;
+    NAME(activation)(function, (REAL)q->scale, NAME(load)(at->x + q->gate, channels), &f);
+    const vec opening = order == 2 ? NAME(load)(at->along + q->gate, channels) : (vec){0};
     if (!q->components) {
-        if (dx) NAME(store)(dx + q->gate, NAME(load)(out + q->to, channels) * slope, channels);
-        else NAME(store)(out + q->to, opened, channels);
+        if (order == 0) NAME(store)(at->out + q->to, f.value, channels);
+        if (order == 0) return;
+        const vec g = NAME(load)(at->out + q->to, channels);
+        NAME(store)(at->dx + q->gate, order == 1 ? g * f.slope : g * f.bend * opening, channels);
+        if (order == 2) NAME(store)(at->change + q->to, f.slope * opening, channels);
         return;
     }
-    vec by_gate = {0};
+    vec by_slope = {0}, by_bend = {0};
     for (int m = 0; m < q->components; m++) {
-        const REAL *x_m = x + q->from + m * q->channels;
-        REAL *out_m = out + q->to + m * q->channels;
-        if (!dx) {
-            NAME(store)(out_m, NAME(load)(x_m, channels) * opened, channels);
+        const int from = q->from + m * q->channels, to = q->to + m * q->channels;
+        const vec x = NAME(load)(at->x + from, channels);
+        if (order == 0) {
+            NAME(store)(at->out + to, x * f.value, channels);
             continue;
         }
-        const vec by_out = NAME(load)(out_m, channels);
-        by_gate += by_out * NAME(load)(x_m, channels);
-        NAME(store)(dx + q->from + m * q->channels, by_out * opened, channels);
+        const vec g = NAME(load)(at->out + to, channels);
+        if (order == 1) {
+            by_slope += g * x;
+            NAME(store)(at->dx + from, g * f.value, channels);
+            continue;
+        }
+        const vec h = NAME(load)(at->along + from, channels);
+        by_slope += g * h, by_bend += g * x;
+        NAME(store)(at->dx + from, g * f.slope * opening, channels);
+        NAME(store)(at->change + to, h * f.value + x * f.slope * opening, channels);
     }
-    if (dx) NAME(store)(dx + q->gate, by_gate * slope, channels);
+    if (order) NAME(store)(at->dx + q->gate, by_slope * f.slope + by_bend * f.bend * opening, channels);
+}
+
+INLINE void NAME(gate_rows)(int order, const gate *p, int64_t begin, int64_t end) {
+    for (int64_t row = begin; row < end; row++)
+        for (const gate_block *q = p->blocks; q < p->blocks + p->num_blocks; q++)
+            for (int c = 0; c < q->channels; c += LANES) {
+                const int64_t in = row * p->x_width + c, out = row * p->out_width + c;
+                const NAME(gated) at = {(const REAL *)p->x + in, order > 1 ? (const REAL *)p->along + in : NULL,
+                                        (REAL *)p->out + out, order ? (REAL *)p->dx + in : NULL,
+                                        order > 1 ? (REAL *)p->change + out : NULL};
+                const int channels = q->channels - c < LANES ? q->channels - c : LANES;
+                switch (q->function) {
+                case IDENTITY: NAME(gate_channels)(IDENTITY, order, channels, q, &at); break;
+                case SILU: NAME(gate_channels)(SILU, order, channels, q, &at); break;
+                case SIGMOID: NAME(gate_channels)(SIGMOID, order, channels, q, &at); break;
+                case TANH: NAME(gate_channels)(TANH, order, channels, q, &at); break;
+                }
+            }
 }
 
 static TARGET void NAME(gate)(const gate *p, int64_t begin, int64_t end) {
-    for (int64_t atom = begin; atom < end; atom++)
-        for (const gate_block *q = p->blocks; q < p->blocks + p->num_blocks; q++)
+    if (p->along) NAME(gate_rows)(2, p, begin, end);
+    else if (p->dx) NAME(gate_rows)(1, p, begin, end);
+    else NAME(gate_rows)(0, p, begin, end);
+}
+
+/* What a norm reads at a few channels of one component: x, the derivatives g by the result, and u = g w; for the second
+   order h, along which x changes, and v = g w', with w' how the scales do. */
+typedef struct {
+    vec x, u, h, v, g;
+} NAME(normed);
+
+/* Less their means. Lanes beyond the channels are zero in x, h and g, one of which is in every product. */
+INLINE void NAME(norm_load)(int order, const norm *p, const norm_block *q, int64_t row, int m, int c,
+                            const NAME(normed) *mean, NAME(normed) *found) {
+    const int64_t at = row * p->width + q->from + m * q->channels + c, scale = q->weights + c;
+    const int channels = q->channels - c < LANES ? q->channels - c : LANES;
+    const vec x = NAME(load)((const REAL *)p->x + at, channels) - mean->x;
+    found->x = NAME(load)((const REAL *)&x, channels);
+    if (order) {
+        found->g = NAME(load)((const REAL *)p->out + at, channels);
+        found->u = found->g * NAME(load)((const REAL *)p->weights + scale, channels) - mean->u;
+    }
+    if (order == 2) {
+        const vec h = NAME(load)((const REAL *)p->along + at, channels) - mean->h;
+        found->h = NAME(load)((const REAL *)&h, channels);
+        found->v = found->g * NAME(load)((const REAL *)p->weights_along + scale, channels) - mean->v;
+    }
+}
+
+INLINE REAL NAME(total)(vec value) {
+    REAL sum = 0;
+    for (int lane = 0; lane < LANES; lane++) sum += value[lane];
+    return sum;
+}
+
+/* The means over the channels of a centred block; zero for others. */
+INLINE void NAME(norm_means)(int order, const norm *p, const norm_block *q, int64_t row, NAME(normed) *mean) {
+    const NAME(normed) none = {0};
+    NAME(normed) sum = none, one;
+    *mean = none;
+    if (q->bias < 0) return;
+    for (int c = 0; c < q->channels; c += LANES) {
+        NAME(norm_load)(order, p, q, row, 0, c, &none, &one);
+        sum.x += one.x;
+        if (order) sum.u += one.u;
+        if (order == 2) sum.h += one.h, sum.v += one.v;
+    }
+    mean->x += NAME(total)(sum.x) / q->channels;
+    if (order) mean->u += NAME(total)(sum.u) / q->channels;
+    if (order == 2) mean->h += NAME(total)(sum.h) / q->channels, mean->v += NAME(total)(sum.v) / q->channels;
+}
+
+/* Blocks that share a size s = ε + Σ a x², of one row. With r = s^(-1/2) and n = r x the result is y = w n + b; with
+   u = g w, its derivatives are ∂T/∂x = r (u − (u·n) a n), ∂T/∂w = g n and ∂T/∂b = g; and these, times h, w' and b', are
+
+       Q = r u·h − r (u·n) (a n·h) + v·n + g·b',
+
+   whose derivatives by x, g and w are the second order. Centring is a symmetric projection: of x, u, h and v alike. */
+INLINE void NAME(norm_blocks)(int order, const norm *p, const norm_block *begin, const norm_block *end, int64_t row) {
+    NAME(normed) mean, at;
+    vec sizes = {0}, ux = {0}, xh = {0}, uh = {0}, vx = {0};
+    NAME(norm_means)(order, p, begin, row, &mean);
+    for (const norm_block *q = begin; q < end; q++)
+        for (int m = 0; m < q->components; m++)
             for (int c = 0; c < q->channels; c += LANES) {
-                const REAL *x = (const REAL *)p->x + atom * p->x_width + c;
-                REAL *out = (REAL *)p->out + atom * p->out_width + c;
-                REAL *dx = p->dx ? (REAL *)p->dx + atom * p->x_width + c : NULL;
-                const int channels = q->channels - c < LANES ? q->channels - c : LANES;
-                switch (q->function) {
-                case IDENTITY: NAME(gate_channels)(IDENTITY, channels, q, x, out, dx); break;
-                case SILU: NAME(gate_channels)(SILU, channels, q, x, out, dx); break;
-                case SIGMOID: NAME(gate_channels)(SIGMOID, channels, q, x, out, dx); break;
-                case TANH: NAME(gate_channels)(TANH, channels, q, x, out, dx); break;
+                NAME(norm_load)(order, p, q, row, m, c, &mean, &at);
+                sizes += (REAL)q->share * at.x * at.x;
+                if (order) ux += at.u * at.x;
+                if (order == 2) xh += (REAL)q->share * at.x * at.h, uh += at.u * at.h, vx += at.v * at.x;
+            }
+    const REAL r = 1 / (REAL)__builtin_sqrt((REAL)p->eps + NAME(total)(sizes));
+    const REAL un = r * NAME(total)(ux), nh = r * NAME(total)(xh);
+    const REAL by_n = r * (r * (3 * un * nh - NAME(total)(uh)) - r * NAME(total)(vx));
+    const int64_t part = p->together ? row / p->together : 0;
+    for (const norm_block *q = begin; q < end; q++)
+        for (int c = 0; c < q->channels; c += LANES) {
+            const int channels = q->channels - c < LANES ? q->channels - c : LANES;
+            const REAL share = (REAL)q->share;
+            const void *biases = order == 0 ? p->bias : order == 2 ? p->bias_along : NULL;
+            const vec w = NAME(load)((const REAL *)p->weights + q->weights + c, channels);
+            const vec w2 = order == 2 ? NAME(load)((const REAL *)p->weights_along + q->weights + c, channels) : w;
+            const vec b = q->bias >= 0 && biases ? NAME(load)((const REAL *)biases + q->bias + c, channels) : (vec){0};
+            vec dw = {0}, db = {0};
+            for (int m = 0; m < q->components; m++) {
+                const int64_t to = row * p->width + q->from + m * q->channels + c;
+                NAME(norm_load)(order, p, q, row, m, c, &mean, &at);
+                const vec n = r * at.x;
+                if (order == 0) NAME(store)((REAL *)p->out + to, w * n + b, channels);
+                if (order == 1) {
+                    NAME(store)((REAL *)p->dx + to, r * (at.u - un * share * n), channels);
+                    dw += at.g * n, db += at.g;
+                }
+                if (order == 2) {
+                    const vec turned = r * (at.h - nh * n);
+                    const vec dx = share * (by_n * n - r * r * un * at.h) - r * r * nh * at.u + r * at.v;
+                    NAME(store)((REAL *)p->dx + to, dx, channels);
+                    NAME(store)((REAL *)p->change + to, w * turned + w2 * n + b, channels);
+                    dw += at.g * turned;
                 }
             }
+            if (!order || !p->dw) continue;
+            REAL *weights = (REAL *)p->dw + part * p->num_weights + q->weights + c;
+            NAME(store)(weights, NAME(load)(weights, channels) + dw, channels);
+            if (order == 2 || q->bias < 0) continue;
+            REAL *bias = (REAL *)p->db + part * p->num_biases + q->bias + c;
+            NAME(store)(bias, NAME(load)(bias, channels) + db, channels);
+        }
+}
+
+INLINE void NAME(norm_rows)(int order, const norm *p, int64_t begin, int64_t end) {
+    const norm_block *last = p->blocks + p->num_blocks;
+    for (int64_t row = begin; row < end; row++)
+        for (const norm_block *q = p->blocks, *next; q < last; q = next) {
+            next = p->joint ? last : q + 1;
+            NAME(norm_blocks)(order, p, q, next, row);
+        }
+}
+
+static TARGET void NAME(norm)(const norm *p, int64_t begin, int64_t end) {
+    if (p->along) NAME(norm_rows)(2, p, begin, end);
+    else if (p->dx) NAME(norm_rows)(1, p, begin, end);
+    else NAME(norm_rows)(0, p, begin, end);
 }
 
 /* The row of each atom's species; without `dx`, energies: shift + scale times the one number of an atom; with it,

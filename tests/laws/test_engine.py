@@ -100,6 +100,50 @@ def test_every_system_gives_its_own_numbers(name, dtype):
     torch.testing.assert_close(expected.forces, exact.forces, rtol=0, atol=1e-5 * max(1.0, exact.forces.abs().max()))
 
 
+NORMS = {
+    "of each irrep, with channels by degree, more than a register": {"norm": "rms", "num_features": (37, 19, 5)},
+    "that centres": {"norm": "layer"},
+    "that centres, in front of gates": {"norm": "layer", "norm_place": "gate"},
+    "of all irreps together": {"norm": "joint", "norm_eps": 1e-3},
+    "of one channel, in front of gates": {"norm": "joint", "norm_place": "gate", "num_features": 1},
+    "without self-connection, in one layer": {"norm": "layer", "self_connection": "none", "num_layers": 1},
+}
+
+
+def normed(name, dtype):
+    """A potential with norms, and atoms without symmetry, which would leave norms errors alone to enlarge."""
+    potential = Potential(PotentialConfig(**CONFIG | NORMS[name] | {"model_dtype": dtype}))
+    with torch.no_grad():
+        for layer in potential.layers:
+            for weight in layer.norm.parameters():
+                weight += torch.linspace(-0.5, 0.5, len(weight))
+    atoms = SYSTEMS["a batch"]()
+    for seed, one in enumerate(atoms):
+        one.rattle(0.1, seed=seed)
+    return potential, graph_of(atoms)
+
+
+@pytest.mark.parametrize("name", NORMS)
+def test_norms_give_their_own_numbers(name):
+    potential, graph = normed(name, "float64")
+    engine, expected = Engine(potential), forces_and_stress(tabulated(potential), graph)
+    assert engine.is_compiled
+    assert expected.forces.abs().max() > 1e-2
+    found = engine(graph)
+    assert_same(found, expected, 1e-11)
+    assert torch.equal(engine(graph, derivatives=False).energies, found.energies)
+
+
+@pytest.mark.parametrize("name", NORMS)
+def test_norms_in_single_precision_err_no_more_than_torch_does(name):
+    potential, graph = normed(name, "float32")
+    with kernels.reference_only():
+        true = forces_and_stress(tabulated(potential).double(), graph).forces
+        error = (forces_and_stress(tabulated(potential), graph).forces - true).abs().max()
+    assert (Engine(potential)(graph).forces - true).abs().max() < max(2 * error, 1e-5 * true.abs().max())
+    assert error < 1e-3 * true.abs().max()
+
+
 def test_one_engine_serves_one_system_after_another_large_and_small():
     potential = Potential(PotentialConfig(**CONFIG))
     engine = Engine(potential)
@@ -169,9 +213,10 @@ def large():
     return graph_of([crystal(seed) * (3, 3, 3) for seed in range(2)])
 
 
+@pytest.mark.parametrize("norm", ["none", "layer", "joint"])
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
-def test_threads_change_no_bit(dtype):
-    potential, graph = Potential(PotentialConfig(**CONFIG | {"model_dtype": dtype})), large()
+def test_threads_change_no_bit(dtype, norm):
+    potential, graph = Potential(PotentialConfig(**CONFIG | {"model_dtype": dtype, "norm": norm})), large()
     assert graph.num_edges > 1500
     one = in_threads(potential, graph, 1)
     for threads in (2, 3, 5):
@@ -198,7 +243,11 @@ def test_it_works_after_a_fork():
 
 def test_what_a_program_cannot_hold_is_evaluated_all_the_same():
     graph = graph_of(SYSTEMS["molecule"]())
-    others = ({"norm": "rms"}, {"activation": "gelu"}, {"l_max": 5, "num_layers": 1, "parity": False})
+    others = (
+        {"readout_widths": (3,), "readout_activation": "softplus"},
+        {"activation": "gelu"},
+        {"l_max": 5, "num_layers": 1, "parity": False},
+    )
     for settings in others:
         potential = Potential(PotentialConfig(**CONFIG | settings))
         engine = Engine(potential)

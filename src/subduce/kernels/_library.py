@@ -52,7 +52,16 @@ Linear = _structure(
     int64_="num_species",
 )
 GateBlock = _structure("GateBlock", int32="start gate start_out components channels function", double="scale")
-Gate = _structure("Gate", pointer="blocks", int64="num_blocks x_width out_width", pointer_="x out dx")
+Gate = _structure("Gate", pointer="blocks", int64="num_blocks x_width out_width", pointer_="x out dx along change")
+NormBlock = _structure("NormBlock", int32="start components channels start_weight start_bias reserved", double="share")
+Norm = _structure(
+    "Norm",
+    pointer="blocks",
+    int64="num_blocks width num_weights num_biases joint",
+    double="eps",
+    pointer_="x weights bias out dx along weights_along bias_along change dw db",
+    int64_="together",
+)
 Embed = _structure("Embed", pointer="species rows out", int64="width")
 Energies = _structure("Energies", pointer="species shifts scales output energies slopes")
 Term = _structure("Term", int32="start to axis reserved", double="factor")
@@ -95,7 +104,10 @@ def _declare(code: ctypes.CDLL) -> None:
     code.subduce_linear.argtypes = (ctypes.POINTER(Linear), flag, flag, number, number)
     code.subduce_run.argtypes = (pointer, number, flag, pointer, number, number, number, pointer)
     code.subduce_harmonics.argtypes = (ctypes.POINTER(Harmonics), flag, number, number)
+    code.subduce_gate.argtypes = (ctypes.POINTER(Gate), flag, number, number)
+    code.subduce_norm.argtypes = (ctypes.POINTER(Norm), flag, number, number)
     code.subduce_harmonics.restype = code.subduce_spline.restype = code.subduce_linear.restype = None
+    code.subduce_gate.restype = code.subduce_norm.restype = None
     code.subduce_instructions.restype = code.subduce_supported.restype = ctypes.c_char_p
     code.subduce_use.argtypes = (ctypes.c_char_p,)
 

@@ -23,14 +23,10 @@ from ._cpu import L_MAX
 from ._harmonics import harmonic_terms
 from ._library import check_rows, library, pool
 from ._plan import ProductPlan
+from ._rowwise import GateMap, NormMap
 from ._tables import tables
 
-_KINDS = ("edges", "embed", "linear", "sum", "gate", "energies", "slopes", "pulls", "forces")
-_FUNCTIONS = ("identity", "silu", "sigmoid", "tanh")
-
-ACTIVATIONS = frozenset(_FUNCTIONS)
-"""Functions that a gate knows."""
-
+_KINDS = ("edges", "embed", "linear", "sum", "gate", "norm", "energies", "slopes", "pulls", "forces")
 _FEW = 1500  # pairs below which a second thread costs more than it saves
 
 
@@ -42,18 +38,6 @@ class Block(NamedTuple):
     components: int
     matrix: Tensor
     add: bool
-
-
-class GateBlock(NamedTuple):
-    """Channels times a function of the scalars from `gate`; with no components, that function alone."""
-
-    start: int
-    gate: int
-    start_out: int
-    components: int
-    channels: int
-    function: str
-    scale: float
 
 
 @final
@@ -161,15 +145,19 @@ class Program:
         rows = {"g": g, "x": x, "dy": self._edge["dy"], "dr": self._edge["dr"]}
         self._product("slopes", plan, coefficients, r_max, rows | ({"dx": dx} if dx else {}))
 
-    def gate(self, x: Rows, out: Rows, blocks: Sequence[GateBlock], dx: Rows | None = None) -> None:
+    def gate(self, x: Rows, out: Rows, gate: GateMap, dx: Rows | None = None) -> None:
         """A gate; with `dx`, its reverse: derivatives by x from those by the result, in `out`."""
-        table = (c.GateBlock * len(blocks))()
-        for row, block in zip(table, blocks, strict=True):
-            row.start, row.gate, row.start_out = block.start, block.gate, block.start_out
-            row.components, row.channels = block.components, block.channels
-            row.function, row.scale = _FUNCTIONS.index(block.function), block.scale
-        task = c.Gate(blocks=self._hold(table), num_blocks=len(blocks), x_width=x.width, out_width=out.width)
-        self._step("gate", task, {"x": x, "out": out} | ({"dx": dx} if dx else {}))
+        self._step("gate", gate.task(), {"x": x, "out": out} | ({"dx": dx} if dx else {}))
+
+    def norm(
+        self, x: Rows, out: Rows, norm: NormMap, weights: Tensor, biases: Tensor | None, dx: Rows | None = None
+    ) -> None:
+        """A norm; with `dx`, its reverse: derivatives by x from those by the result, in `out`."""
+        norm.check(weights, biases)
+        task = norm.task()
+        task.weights = self._hold(weights.to(self.dtype))
+        task.bias = None if biases is None else self._hold(biases.to(self.dtype))
+        self._step("norm", task, {"x": x, "out": out} | ({"dx": dx} if dx else {}))
 
     def energies(self, shifts: Tensor, scales: Tensor, output: Rows, slopes: Rows) -> None:
         """Energies of atoms from one number each, and the derivatives of their sum by it; then forces begin."""

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from ..data import Graph
-from ..kernels import ACTIVATIONS, Block, GateBlock, Program, Rows, available
-from ..nn import Activation, Gate, Matrix, Tabulated
+from ..kernels import Block, GateBlock, GateMap, Program, Rows, available
+from ..nn import EquivariantNorm, Matrix, Tabulated
 from ._captured import Replayed
 from ._derivatives import energies_only, forces_and_stress, stress_of
 from ._interface import EnergyModel, Prediction, check_elements, check_graph
@@ -128,18 +128,23 @@ def _by_autograd(model: EnergyModel, graph: Graph, derivatives: bool, stress: bo
 def _fits(potential: Potential) -> bool:
     """Whether a program can hold this potential."""
     config = potential.config
-    functions = {config.gate_activation, config.activation, config.odd_activation}
+    gates = [cast(Layer, layer).gate.map for layer in potential.layers]
     if config.readout_widths:
-        functions.add(config.readout_activation)
+        gates.append(_scalar_gate(potential, 1))
     degrees = [ir.l for _, ir in config.harmonics()]
     return (
         "cpu" in available()
         and potential.embedding.device.type == "cpu"
         and degrees == list(range(len(degrees)))
         and len(degrees) <= 5
-        and functions <= ACTIVATIONS
-        and config.norm == "none"
+        and all(gate.in_c for gate in gates)
     )
+
+
+def _scalar_gate(potential: Potential, channels: int) -> GateMap:
+    """The activation of the readout."""
+    function = potential.readout.activation
+    return GateMap([GateBlock(0, channels, function.name, float(function.constant))])
 
 
 class _Compiler:
@@ -170,6 +175,8 @@ class _Compiler:
 
     def _layer(self, layer: Layer, x: Rows, dx: Rows | None) -> tuple[Rows, Rows]:
         program, convolution, gate = self.program, layer.convolution, layer.gate
+        if layer.norm is not None and layer.norm_place == "layer":
+            x, dx = self._normed(layer.norm, x, dx)
         plan = convolution.product.plan
         near = (plan, cast(Tabulated, convolution.radial).coefficients, self._potential.cutoff)
         gated = program.rows(gate.irreps_in.dim)
@@ -191,10 +198,8 @@ class _Compiler:
         written: set[int] = set()
         for one in maps:
             program.linear(one.x, one.out, one.forward(written))
-        program.gate(gated, out, _gate_blocks(gate))
 
         def reverse() -> None:
-            program.gate(gated, by_out, _gate_blocks(gate), dx=by_gated)
             program.linear(by_gated, summed, maps[0].reverse(set()))
             program.slopes(*near, summed, up, by_up)
             reached: set[int] = set()
@@ -203,6 +208,20 @@ class _Compiler:
                     program.linear(one.by_out, one.by_x, one.reverse(reached))
 
         self._reverses.append(reverse)
+        ready, by_ready = gated, by_gated
+        if layer.norm is not None and layer.norm_place == "gate":
+            ready, by_ready = self._normed(layer.norm, gated, by_gated)
+        program.gate(ready, out, gate.map)
+        self._reverses.append(lambda: program.gate(ready, by_out, gate.map, dx=by_ready))
+        return out, by_out
+
+    def _normed(self, norm: EquivariantNorm, x: Rows, dx: Rows | None) -> tuple[Rows, Rows | None]:
+        """A norm, and where derivatives by its result go, if any are wanted."""
+        program, given = self.program, (norm.map, norm.weight, norm.bias)
+        out, by_out = program.rows(x.width), program.rows(x.width) if dx else None
+        program.norm(x, out, *given)
+        if by_out:
+            self._reverses.append(lambda: program.norm(x, by_out, *given, dx=dx))
         return out, by_out
 
     def _readout(self, x: Rows, dx: Rows) -> tuple[Rows, Rows]:
@@ -222,13 +241,10 @@ class _Compiler:
             self._reverses.append(lambda one=one, dx=dx, by_out=by_out: program.linear(by_out, dx, one.reverse(set())))
             x, dx, start = out, by_out, 0
             if i < len(readout.weights) - 1:
-                function = readout.activation
-                block = [GateBlock(0, 0, 0, 0, channels_out, function.name, function.constant)]
+                gate = _scalar_gate(self._potential, channels_out)
                 out, by_out = program.rows(channels_out), program.rows(channels_out)
-                program.gate(x, out, block)
-                self._reverses.append(
-                    lambda x=x, by_out=by_out, block=block, dx=dx: program.gate(x, by_out, block, dx=dx)
-                )
+                program.gate(x, out, gate)
+                self._reverses.append(lambda x=x, by_out=by_out, gate=gate, dx=dx: program.gate(x, by_out, gate, dx=dx))
                 x, dx = out, by_out
         return x, dx
 
@@ -265,17 +281,3 @@ def _again(place: int, written: set[int]) -> bool:
     before = place in written
     written.add(place)
     return before
-
-
-def _gate_blocks(gate: Gate) -> list[GateBlock]:
-    blocks, start = [], 0
-    for mul, ir in gate.scalars:
-        function = cast(Activation, gate.activations[str(ir)])
-        blocks.append(GateBlock(start, start, start, 0, mul, function.name, function.constant))
-        start += mul
-    opened, out = start, start
-    start += gate.gated.num_irreps
-    for mul, ir in gate.gated:
-        blocks.append(GateBlock(start, opened, out, ir.dim, mul, gate.gate.name, gate.gate.constant))
-        start, opened, out = start + mul * ir.dim, opened + mul, out + mul * ir.dim
-    return blocks

@@ -1,25 +1,13 @@
 """Scalar functions scaled to unit second moment, by name."""
 
 import functools
-from collections.abc import Callable
 
 import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-FUNCTIONS: dict[str, Callable[[Tensor], Tensor]] = {
-    "silu": nn.functional.silu,
-    "gelu": nn.functional.gelu,
-    "relu": nn.functional.relu,
-    "softplus": nn.functional.softplus,
-    "sigmoid": torch.sigmoid,
-    "tanh": torch.tanh,
-    "abs": torch.abs,
-    "mish": nn.functional.mish,
-    "identity": lambda x: x,
-}
-"""The functions that a config can name."""
+from ..kernels import FUNCTIONS as FUNCTIONS
 
 _ODD = ("tanh", "identity")
 

@@ -2,10 +2,10 @@
 
 from collections.abc import Mapping
 
-import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from ..kernels import GateBlock, GateMap
 from ..o3 import Irrep, Irreps
 from ._activation import Activation
 
@@ -33,35 +33,26 @@ class Gate(nn.Module):
         constants: Mapping[str, float] | None = None,
     ) -> None:
         super().__init__()
-        constants = constants or {}
         irreps = Irreps(irreps_out)
         self.scalars = irreps.keep(lambda ir: ir.l == 0)
         self.gated = irreps.keep(lambda ir: ir.l > 0)
-        self.activations = nn.ModuleDict()
-        for ir, name in ((EVEN, even), (ODD, odd)):
-            if ir in irreps:
-                self.activations[str(ir)] = Activation(name, constant=constants.get(name))
         if ODD in irreps and not Activation(odd).is_odd:
             raise ValueError(f"an odd scalar (0o) needs an odd function such as tanh, got {odd!r}")
-        self.gate = Activation(gate, constant=constants.get(gate))
         gates = Irreps([(self.gated.num_irreps, EVEN)]) if self.gated else Irreps()
         self.irreps_in = self.scalars + gates + self.gated
         self.irreps_out = self.scalars + self.gated
+        scales = {
+            name: Activation(name, constant=(constants or {}).get(name)).constant
+            for name, used in ((even, EVEN in irreps), (odd, ODD in irreps), (gate, True))
+            if used
+        }
+        functions = [(0, mul, even if ir == EVEN else odd) for mul, ir in self.scalars]
+        functions += [(ir.dim, mul, gate) for mul, ir in self.gated]
+        self.map = GateMap([GateBlock(*block, float(scales[block[-1]])) for block in functions])
 
     def forward(self, x: Float[Tensor, "nodes dim_in"]) -> Float[Tensor, "nodes dim_out"]:
-        """The gated features."""
-        blocks, start = [], 0
-        for mul, ir in self.scalars:
-            blocks.append(self.activations[str(ir)](x[:, start : start + mul]))
-            start += mul
-        num_gates = self.gated.num_irreps
-        gates = self.gate(x[:, start : start + num_gates])
-        start += num_gates
-        for (mul, ir), gate in zip(self.gated, gates.split([t.mul for t in self.gated], dim=-1), strict=True):
-            values = x[:, start : start + mul * ir.dim].unflatten(-1, (ir.dim, mul))
-            blocks.append((values * gate[:, None, :]).flatten(-2))
-            start += mul * ir.dim
-        return blocks[0] if len(blocks) == 1 else torch.cat(blocks, dim=-1)
+        """The gated features, in one pass. Raises `ValueError` where `x` does not have the irreps `irreps_in`."""
+        return self.map(x)
 
     def extra_repr(self) -> str:
         """Irreps in and out, for printing."""

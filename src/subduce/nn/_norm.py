@@ -7,6 +7,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from ..config import one_of
+from ..kernels import NormBlock, NormMap
 from ..o3 import Irreps
 
 NormKind = Literal["rms", "layer", "joint"]
@@ -36,39 +37,23 @@ class EquivariantNorm(nn.Module):
         one_of("a norm", kind, NormKind)
         self.irreps_in = self.irreps_out = Irreps(irreps)
         self.kind, self.eps = kind, eps
-        self._scalars = [mul if ir.is_scalar() else 0 for mul, ir in self.irreps_in]
-        self.weight = nn.Parameter(torch.ones(self.irreps_in.num_irreps, dtype=dtype))
-        self.bias = nn.Parameter(torch.zeros(sum(self._scalars), dtype=dtype)) if kind == "layer" else None
+        self.map = NormMap(self._blocks(), eps, joint=kind == "joint")
+        self.weight = nn.Parameter(torch.ones(self.map.num_weights, dtype=dtype))
+        self.bias = nn.Parameter(torch.zeros(self.map.num_biases, dtype=dtype)) if kind == "layer" else None
 
     def forward(self, x: Float[Tensor, "nodes dim"]) -> Float[Tensor, "nodes dim"]:
-        """The normalised features."""
-        blocks = [
-            x[:, place].unflatten(-1, (ir.dim, mul))
-            for (mul, ir), place in zip(self.irreps_in, self.irreps_in.slices(), strict=True)
-        ]
-        if self.kind == "layer":
-            blocks = [
-                block - block.mean(-1, keepdim=True) if scalars else block
-                for block, scalars in zip(blocks, self._scalars, strict=True)
-            ]
-        sizes = [block.square().mean((-2, -1), keepdim=True) for block in blocks]
-        if self.kind == "joint":
-            sizes = [self._joint(sizes)] * len(blocks)
-        weights = self.weight.split([mul for mul, _ in self.irreps_in])
-        blocks = [
-            block * (size + self.eps).rsqrt() * weight
-            for block, size, weight in zip(blocks, sizes, weights, strict=True)
-        ]
-        if self.bias is not None:
-            biases = self.bias.split(self._scalars)
-            blocks = [block + bias if len(bias) else block for block, bias in zip(blocks, biases, strict=True)]
-        return torch.cat([block.flatten(-2) for block in blocks], dim=-1)
+        """The normalised features, in one pass. Raises `ValueError` where `x` does not have the norm's irreps."""
+        return self.map(x, self.weight, self.bias)
 
-    def _joint(self, sizes: list[Tensor]) -> Tensor:
-        """The mean square of a row: over the channels of each irrep, then over the irreps."""
-        irreps = {ir for _, ir in self.irreps_in}
-        shares = [mul / self.irreps_in.count(ir) / len(irreps) for mul, ir in self.irreps_in]
-        return sum(size * share for size, share in zip(sizes[1:], shares[1:], strict=True)) + sizes[0] * shares[0]
+    def _blocks(self) -> list[NormBlock]:
+        """Each term with what its squares count for: in a joint norm, the mean over channels and then over irreps."""
+        irreps, blocks = self.irreps_in, []
+        for mul, ir in irreps:
+            numbers = (
+                ir.dim * mul if self.kind != "joint" else ir.dim * irreps.count(ir) * len({ir for _, ir in irreps})
+            )
+            blocks.append(NormBlock(ir.dim, mul, self.kind == "layer" and ir.is_scalar(), 1 / max(numbers, 1)))
+        return blocks
 
     def extra_repr(self) -> str:
         """Irreps and kind, for printing."""

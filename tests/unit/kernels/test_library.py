@@ -88,6 +88,11 @@ def test_all_instructions_give_the_same_harmonics_maps_and_splines(use, name, dt
     x, w = (torch.randn(shape, generator=generator, dtype=dtype) for shape in ((9, 21), (1, 7 * 19)))
     mapped = LinearMap(21, 57, [Part(0, 0, 3, 7, 19, 0, 19)])(x, w)
     assert close(mapped, (x.view(9, 3, 7) @ w.view(7, 19)).flatten(1), dtype)
+    for map_ in rowwise_maps():
+        given = [torch.randn(count, generator=generator, dtype=dtype) for count in (map_.num_weights, map_.num_biases)]
+        given = [torch.randn(9, map_.dim_in, generator=generator, dtype=dtype), *(one for one in given if len(one))]
+        ways = second_order(map_, given), second_order(map_.by_torch, given)
+        assert all(close(one, other, dtype) for one, other in zip(*ways, strict=True))
     coefficients = torch.randn(13, 37, generator=generator, dtype=dtype)
     r = torch.linspace(0, 5.2, 29, dtype=dtype)
     values = _cpu.spline(r, coefficients, 0.5, 1)
@@ -111,6 +116,22 @@ def test_gates_take_what_is_huge_or_no_number(use, name, dtype, function):
     expected = {"silu": torch.nn.functional.silu, "sigmoid": torch.sigmoid, "tanh": torch.tanh}[function](x)
     assert torch.equal(out.isnan(), expected.isnan())
     assert torch.allclose(out, expected, rtol=1e-5, atol=1e-5, equal_nan=True)
+
+
+def rowwise_maps():
+    functions = ("silu", "tanh", "sigmoid", "identity")
+    yield kernels.GateMap([kernels.GateBlock(l, 5 + 7 * l, name, 1.5) for l, name in enumerate(functions)])
+    for joint in (False, True):
+        blocks = [kernels.NormBlock(2 * l + 1, 5 + 7 * l, l == 0 and not joint, 0.02) for l in range(4)]
+        yield kernels.NormMap(blocks, 1e-2, joint=joint)
+
+
+def second_order(run, given):
+    """A value, its derivatives, and those of a sum of their squares."""
+    given = [value.clone().requires_grad_() for value in given]
+    value = run(*given)
+    slopes = torch.autograd.grad((value**2).sum(), given, create_graph=True)
+    return value, *slopes, *torch.autograd.grad(sum((slope**2).mean() for slope in slopes), given)
 
 
 def run_step(kind, task, dtype):
@@ -189,6 +210,21 @@ def test_linear_maps_of_more_than_two_to_the_31_numbers(tmp_path):
     task = _library.Linear(ctypes.addressof(block), 1, 7, 9, weights.numel(), *pointers)
     _library.share("subduce_linear", task, (False, False), [rows - 3, rows])
     assert close(out[-3:], x[-3:] @ weights, torch.float32)
+
+
+@needs_cpu
+def test_gates_and_norms_of_more_than_two_to_the_31_numbers(tmp_path):
+    for map_ in rowwise_maps():
+        sparse, rows = Sparse(tmp_path), ROWS_BEYOND // map_.dim_in + 1
+        given = [torch.randn(count) for count in (map_.num_weights, map_.num_biases)]
+        x, out, task = sparse(rows, map_.dim_in), sparse(rows, map_.dim_out), map_.task()
+        x[-3:] = torch.randn(3, map_.dim_in)
+        task.x, task.out = x.data_ptr(), out.data_ptr()
+        if map_.num_weights:
+            task.weights, task.bias = (values.data_ptr() for values in given)
+        name = "subduce_norm" if map_.num_weights else "subduce_gate"
+        _library.share(name, task, (False,), [rows - 3, rows])
+        assert close(out[-3:], map_.by_torch(x[-3:], *(values for values in given if len(values))), torch.float32)
 
 
 @needs_cpu
