@@ -13,7 +13,7 @@ import numpy as np
 
 from subduce import __version__
 from subduce.config import InputError
-from subduce.data import Pairs, open_pairs
+from subduce.data import Pairs, open_clouds, open_pairs
 from subduce.groups import FiniteGroup, subgroup, subgroups
 from subduce.records import Record, fingerprint, write_whole
 
@@ -28,6 +28,7 @@ from ._places import where as places
 from ._words import methods, verdict
 
 _CONTINUOUS = {"O(3)": "O(3)", "O3": "O(3)", "SO(3)": "SO(3)", "SO3": "SO(3)"}
+_CLOUDS = (".extxyz", ".xyz")
 _ONSET = 16  # units
 _BY_SIGNS = 13  # units: with fewer, p-values come from the signs of the units and have a least value
 
@@ -230,14 +231,13 @@ def _check_options(level: float, delta: float, estimator: str, seed: int, seeds:
 
 
 def _open(data: Any, reading: Mapping[str, Any]) -> Pairs:
-    """The pairs of a file; structures as point clouds are no fields."""
-    names = [str(reading.get("input", "")), *([str(data)] if isinstance(data, str | Path) else [])]
-    if any(name.endswith((".extxyz", ".xyz")) for name in names):
-        raise InputError(
-            f"{next(n for n in names if n.endswith('xyz'))}: point clouds are not known to this version; expected "
-            "arrays in .npz, .npy, .h5, .nc or .zarr"
-        )
-    return open_pairs(data, **{key: value for key, value in reading.items() if value is not None})
+    """The pairs of a file of arrays, or of one or two of structures."""
+    given = {key: value for key, value in reading.items() if value is not None}
+    if isinstance(data, str | Path) and str(data).endswith(_CLOUDS):
+        return open_clouds(data, **given)
+    if "cutoff" in given:
+        raise InputError(f"cutoff {given['cutoff']:g}: of point clouds, and {data} holds arrays; leave it out")
+    return open_pairs(data, **given)
 
 
 def _group(group: Any) -> str | Mapping[str, Any] | FiniteGroup:
