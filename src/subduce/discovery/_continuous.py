@@ -100,7 +100,7 @@ class Continuous:
         n, d = part.shape[1], irrep.dim
         both = zip(inside, small, strict=True)
         equations = np.concatenate([np.kron(a, np.eye(d)) - np.kron(np.eye(n), s.T) for a, s in both])
-        values, right = np.linalg.svd(equations)[1:]
+        values, right = np.linalg.svd(equations, full_matrices=False)[1:]
         null = right[np.sum(values > 1e-8) :]
         maps = [part @ row.reshape(n, d) * d**0.5 for row in null]
         return np.stack([found * _sign(found, irrep, self.evidence.laws.shape[1]) for found in maps])

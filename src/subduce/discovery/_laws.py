@@ -9,6 +9,7 @@ from jaxtyping import Float
 
 from subduce.groups import FiniteGroup, GroupIrrep, Subgroup, adapted_basis, invariant_basis
 
+from ._actions import blocks
 from ._moments import Moments
 from ._significance import Size, Test, mean_is_zero, mean_size, size_of
 
@@ -39,17 +40,30 @@ class Laws:
     def bases(self) -> dict[str, Float[np.ndarray, "copies laws dim"]]:
         """For each irrep orthonormal laws that turn as its components do, copy after copy."""
         m, q = self.shape
-        character = np.trace(self.functions, axis1=1, axis2=2) * np.trace(self.targets, axis1=1, axis2=2)
+        known: dict[bytes, list[np.ndarray]] = {}
+        found: list[list[np.ndarray]] = [[] for _ in self.group.irreps]
+        for rows in blocks(self.functions):
+            turned = self.functions[:, rows][:, :, rows]
+            key = turned.round(9).tobytes()
+            if key not in known:
+                known[key] = [self._within(turned, irrep) for irrep in self.group.irreps]
+            places = (np.array(rows)[:, None] * q + np.arange(q)).reshape(-1)
+            for bases, small in zip(found, known[key], strict=True):
+                bases.append(np.zeros((len(small), m * q, small.shape[2])))
+                bases[-1][:, places] = small
+        return {irrep.name: np.concatenate(bases) for irrep, bases in zip(self.group.irreps, found, strict=True)}
+
+    def _within(self, turned: np.ndarray, irrep: GroupIrrep) -> np.ndarray:
+        """The basis for an irrep of the laws of some functions that the group mixes with no others."""
+        q = self.shape[1]
 
         def column(k: int) -> np.ndarray:
             i, j = divmod(k, q)
-            return np.einsum("ga,gb->gab", self.functions[:, :, i], self.targets[:, :, j]).reshape(len(character), -1)
+            return np.einsum("ga,gb->gab", turned[:, :, i], self.targets[:, :, j]).reshape(len(turned), -1)
 
-        found = {}
-        for irrep in self.group.irreps:
-            copies = round(float(character @ irrep.character) / self.group.order / irrep.commutant)
-            found[irrep.name] = adapted_basis(irrep, column, m * q, copies)
-        return found
+        character = np.trace(turned, axis1=1, axis2=2) * np.trace(self.targets, axis1=1, axis2=2)
+        copies = round(float(character @ irrep.character) / self.group.order / irrep.commutant)
+        return adapted_basis(irrep, column, turned.shape[1] * q, copies)
 
     def part(self, irrep: GroupIrrep, directions: Float[np.ndarray, "dim k"] | None = None) -> np.ndarray:
         """Laws [laws, columns] of an irrep, or of some directions in it."""
