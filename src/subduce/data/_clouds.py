@@ -19,6 +19,7 @@ from ._structures import Frame, LabelKeys, Units, structure_from_frame
 
 _FEWEST = 8  # structures
 _NEAR = 14  # neighbours that an atom has on average within a cutoff that is not given
+_PER_FEATURE = 12  # samples
 _LARGEST = 120  # features of the smallest class of laws
 _KNOWN = {
     **{"energy": "0e", "forces": "1o", "stress": "0e+2e", "dipole": "1o", "polarizability": "0e+2e"},
@@ -263,7 +264,7 @@ class _Surroundings:
             "degrees": tuple(goal.degrees if goal else ()),
             "by_atom": goal is None or goal.by_atom,
         }
-        limit = min(_LARGEST, rows // 6) if goal else 0
+        limit = min(_LARGEST, rows // _PER_FEATURE) if goal else 0
         for by_species, rich, poor in _RICHNESS:
             steps = {l: rich if l in shared["degrees"] else poor for l in range(3)}
             found = cls(**shared, by_species=by_species, steps=steps)
@@ -271,7 +272,9 @@ class _Surroundings:
                 return found
         if goal is not None:
             what = "atoms in all structures" if goal.by_atom else "structures"
-            raise InputError(f"{source}: {rows} {what} are too few; {6 * found.size} are needed to tell features apart")
+            raise InputError(
+                f"{source}: {rows} {what} are too few; {_PER_FEATURE * found.size} are needed to tell features apart"
+            )
         return found
 
     @property

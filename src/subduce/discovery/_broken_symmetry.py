@@ -23,6 +23,7 @@ _FEWEST = 8  # units: fewer cannot reject at the usual levels, whatever they sho
 _NETWORK = "network with relaxed weights"
 _GUARD = 2  # times the level: the lack of fit of networks that are trusted; one that passes narrowly still misleads
 _SYMMETRIC = 48  # polynomial laws that the group keeps, beside networks, at most
+_PER_FUNCTION = 12  # samples of point clouds: with fewer the fit eats so much of the noise that tests reject too often
 _MANY = 48  # elements: groups above list classes
 Estimator = Literal["auto", "stencil", "polynomial", "network"]
 
@@ -130,7 +131,7 @@ class Investigation:
             "polynomial of degree 2": degrees <= 2,
         }
         found = [Rung(name, np.flatnonzero(chosen)) for name, chosen in classes.items()]
-        return tuple(r for i, r in enumerate(found) if not i or len(r.functions) <= len(self.pairs) // 6)
+        return tuple(r for i, r in enumerate(found) if not i or len(r.functions) <= len(self.pairs) // _PER_FUNCTION)
 
     @cached_property
     def fits(self) -> tuple[Rung, float]:
@@ -339,7 +340,9 @@ class Investigation:
         return row | {
             "verdict": verdict,
             "energy_fraction": size.value**2,
-            "direction": self.evidence.direction(irrep).tolist() if verdict == "broken" else None,
+            "direction": self.evidence.direction(self.evidence.laws.bases[irrep.name]).tolist()
+            if verdict == "broken"
+            else None,
             "direction_symbol": direction_symbol(free) if verdict == "broken" else None,
             "p_value": p_value,
             "interval": [size.low**2, size.high**2],

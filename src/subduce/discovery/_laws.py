@@ -263,14 +263,22 @@ class Evidence:
         """The root mean square of what a linear map makes of the fitted law."""
         return size_of(self._measured(image(self.law.reshape(-1))), self._measured(image(self._errors)))
 
-    def coefficients(self, irrep: GroupIrrep) -> Float[np.ndarray, "copies dim"]:
-        """The fitted law's coefficients on an irrep's basis."""
-        return np.einsum("l,cld->cd", self.law.reshape(-1), self.laws.bases[irrep.name])
+    def coefficients(self, basis: Float[np.ndarray, "copies laws dim"]) -> Float[np.ndarray, "copies dim"]:
+        """The fitted law's coefficients on the basis of an irrep."""
+        return np.einsum("l,cld->cd", self.law.reshape(-1), basis)
 
-    def direction(self, irrep: GroupIrrep) -> Float[np.ndarray, " dim"]:
-        """The unit vector of the irrep along which most of the law's part lies, with the sign of its main copy."""
-        left, _, right = np.linalg.svd(self.coefficients(irrep), full_matrices=False)
-        return right[0] * np.sign(left[np.argmax(np.abs(left[:, 0])), 0])
+    def direction(self, basis: Float[np.ndarray, "copies laws dim"]) -> Float[np.ndarray, " dim"]:
+        """The unit vector of an irrep along which most of the law's part lies, with the sign of the copy most like it.
+
+        Copies count by what they say of the data: functions that are nearly the same have large opposite coefficients.
+        """
+        said = self._measured(basis.transpose(0, 2, 1)).reshape(len(basis), -1)
+        overlaps, coefficients = said @ said.T, self.coefficients(basis)
+        values, vectors = np.linalg.eigh(overlaps)
+        weights = vectors * np.sqrt(np.maximum(values, 0))
+        found = np.linalg.svd(weights.T @ coefficients, full_matrices=False)[2][0]
+        alike = overlaps @ coefficients @ found / np.sqrt(np.maximum(np.diag(overlaps), _EXACT))
+        return found * np.sign(alike[np.argmax(np.abs(alike))])
 
     def noise_in(self, irrep: GroupIrrep) -> float:
         """The root mean square error of the law's part in an irrep, for one direction of it."""
@@ -323,9 +331,9 @@ class Ensemble:
         """The root mean square of g·f − f."""
         return mean_size([member.defect(element) for member in self.members])
 
-    def direction(self, irrep: GroupIrrep) -> Float[np.ndarray, " dim"]:
+    def direction(self, basis: Float[np.ndarray, "copies laws dim"]) -> Float[np.ndarray, " dim"]:
         """The unit vector of the irrep along which most of the law's part lies, up to its sign."""
-        found = np.array([member.direction(irrep) for member in self.members])
+        found = np.array([member.direction(basis) for member in self.members])
         return np.linalg.svd(found, full_matrices=False)[2][0]
 
     def noise_in(self, irrep: GroupIrrep) -> float:
