@@ -262,8 +262,9 @@ class Continuous:
                 if continued and self.kept(self.fixed_by(finite, axis)).p_value >= self.level:
                     rank = (1, finite.order)
                     along = self.frame[axis].round(4).tolist()
+                    about = _symbol("1o", self.frame[axis]).removeprefix("along ").lstrip("+-").strip("()")
                     found.append((rank, {"name": continued, "order": None, "axis": along, "elements": [],
-                                         "conjugacy": f"{continued}({'xyz'[axis]})"}))  # fmt: skip
+                                         "conjugacy": f"{continued}({about})"}))  # fmt: skip
             larger = not found or (not found[0][0][0] and finite.order >= found[0][0][1])
             if larger and self.kept(self.fixed_by(finite, None)).p_value >= self.level:
                 found.append(((0, finite.order), described(finite)))

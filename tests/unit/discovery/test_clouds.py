@@ -132,7 +132,7 @@ def test_clouds_that_repeat_move_by_the_nearest_image(tmp_path):
     before = write(tmp_path / "a.extxyz", clouds, cell=cell)
     after = write(tmp_path / "b.extxyz", (clouds + moved) % 4, cell=cell)
     pairs = open_clouds(before, target=after)
-    target = np.stack([pairs[i][1] for i in range(len(pairs))]).reshape(clouds.shape)
+    target = np.array([pairs[i][1] for i in range(len(pairs))]).reshape(clouds.shape)
     np.testing.assert_allclose(target, moved - moved.mean(axis=1, keepdims=True), atol=1e-9)
 
 
