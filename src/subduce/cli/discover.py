@@ -9,12 +9,12 @@ from typing import Any
 from ._common import add_output, add_seed, keep_record, progress, say
 
 _MANY = 16
-_READING = ("target", "lag", "channels", "input_channels", "target_channels", "axes", "periodic", "spacing")
+_READING = ("target", "lag", "channels", "input_channels", "target_channels", "axes", "periodic", "cutoff")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What the verb takes."""
-    parser.add_argument("data", nargs="?", type=Path, metavar="DATA", help=".npz, .npy, .h5, .nc or .zarr")
+    parser.add_argument("data", nargs="?", type=Path, metavar="DATA", help=".npz, .npy, .h5, .nc, .zarr or .extxyz")
     parser.add_argument(
         "--group", required=True, metavar="G", help="D4, Oh, OhxT …; or generators as JSON, or in a .json file"
     )
@@ -38,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _add_reading(group: Any) -> None:
     group.add_argument("--input", default="input", metavar="NAME", help="array of the inputs (input)")
-    group.add_argument("--target", metavar="NAME", help="array of the targets (target)")
+    group.add_argument("--target", metavar="NAME", help="array of the targets (target); a label or file of .extxyz")
     group.add_argument("--lag", type=int, metavar="N", help="pairs (t, t + N) of one array, in place of targets")
     group.add_argument("--channels", metavar="TEXT", help='how channels turn: "velocity=1o,pressure=0e"')
     for side in ("input", "target"):
@@ -50,6 +50,7 @@ def _add_reading(group: Any) -> None:
     group.add_argument("--periodic", metavar="NAMES", help='axes that repeat, such as "x y"; none: "" (all but t)')
     group.add_argument("--units", default="sample", metavar="U", help="sample, block:N or group:ARRAY (sample)")
     group.add_argument("--spacing", metavar="NUMBERS", help='distance of grid points, or one an axis: "1 1 0.5"')
+    group.add_argument("--cutoff", type=float, metavar="R", help="how far atoms see (14 neighbours on average)")
     group.add_argument(
         "--time-odd", action="append", default=[], metavar="NAMES", help="variables that change sign with time"
     )

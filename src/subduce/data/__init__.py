@@ -1,6 +1,7 @@
 """Structures, their graphs, fields on grids, and sets of them larger than memory."""
 
 from ._check import check as check
+from ._clouds import open_clouds as open_clouds
 from ._dataset import GraphDataset as GraphDataset
 from ._dataset import graph_from_structure as graph_from_structure
 from ._fields import Pairs as Pairs

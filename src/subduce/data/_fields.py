@@ -49,6 +49,8 @@ class Pairs:
     _rows: np.ndarray = field(repr=False)  # where in the file each input lies
     _lag: int = field(repr=False)
     _memo: dict[str, FieldSurvey] = field(default_factory=dict, repr=False)
+    nested: tuple[int, ...] = ()
+    """How many of the first input channels laws may have products of, and how many the smallest class of laws has."""
 
     @property
     def n_samples(self) -> int:

@@ -73,6 +73,11 @@ class Structures(Sequence[Structure]):
         """Some of the structures, in the order given."""
         return Structures(self._readers, self.keys, self._units, self._rows[np.asarray(indices, dtype=np.int64)])
 
+    def frame(self, index: int) -> Frame:
+        """A structure as its file has it, with every value by the file's own name and in its units."""
+        reader, row = self._find(index)
+        return reader.frame(row)
+
     def source(self, index: int) -> str:
         """File and place of a structure, for messages; places are counted from 0, as ASE does."""
         reader, row = self._find(index)

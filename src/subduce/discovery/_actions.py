@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 from scipy.linalg import block_diag
+from scipy.sparse.csgraph import connected_components
 
 from subduce.config import InputError
 from subduce.data import Pairs
@@ -204,10 +205,5 @@ def _from_generators(pairs: Pairs, about: Mapping[str, Any]) -> Action:
 def blocks(matrices: Float[np.ndarray, "order n n"]) -> list[list[int]]:
     """Components that a group mixes with each other, in sets."""
     mixed = np.abs(matrices).max(axis=0) > 1e-9
-    reach = np.linalg.matrix_power((mixed | mixed.T | np.eye(len(mixed), dtype=bool)).astype(float), len(mixed)) > 0
-    found: list[list[int]] = []
-    for row in reach:
-        members = np.flatnonzero(row).tolist()
-        if members not in found:
-            found.append(members)
-    return found
+    count, labels = connected_components(mixed, directed=False)
+    return [np.flatnonzero(labels == k).tolist() for k in range(count)]

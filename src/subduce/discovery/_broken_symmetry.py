@@ -27,6 +27,7 @@ _CAUTION = (
     20  # times p-values of networks where the inputs break the group: what networks miss looks like breaking there
 )
 _SYMMETRIC = 48  # polynomial laws that the group keeps, beside networks, at most
+_PER_FUNCTION = 12  # samples of point clouds: with fewer the fit eats so much of the noise that tests reject too often
 _MANY = 48  # elements: groups above list classes
 Estimator = Literal["auto", "stencil", "polynomial", "network"]
 
@@ -56,6 +57,8 @@ class Investigation:
         if dimension:
             radius = 2 if min(self.pairs.shape) > 4 else 1
             return LocalFunctions.stencil(channels, dimension, radius, degree=2, powers=3)
+        if self.pairs.nested:
+            return LocalFunctions(channels, ((),), 2, 3, self.pairs.nested[0])
         degree = 1
         while degree < 9:
             larger = LocalFunctions(channels, ((),), degree + 1, degree + 1)
@@ -120,7 +123,19 @@ class Investigation:
     @cached_property
     def classes(self) -> tuple[Rung, ...]:
         """The classes of laws without networks, from small to large."""
-        return classes_of(self.everything)
+        return self._nested() if self.pairs.nested else classes_of(self.everything)
+
+    def _nested(self) -> tuple[Rung, ...]:
+        """Classes of laws of point clouds, as large as so many samples bear."""
+        degrees = np.array([len(f) for f in self.everything.functions])
+        small = np.array([max(f, default=0) < self.pairs.nested[1] for f in self.everything.functions])
+        classes = {
+            "linear in the features": (degrees <= 1) & small,
+            "linear in finer features": degrees <= 1,
+            "polynomial of degree 2": degrees <= 2,
+        }
+        found = [Rung(name, np.flatnonzero(chosen)) for name, chosen in classes.items()]
+        return tuple(r for i, r in enumerate(found) if not i or len(r.functions) <= len(self.pairs) // _PER_FUNCTION)
 
     @cached_property
     def fits(self) -> tuple[Rung, float]:
@@ -337,7 +352,9 @@ class Investigation:
         return row | {
             "verdict": verdict,
             "energy_fraction": size.value**2,
-            "direction": self.evidence.direction(irrep).tolist() if verdict == "broken" else None,
+            "direction": self.evidence.direction(self.evidence.laws.bases[irrep.name]).tolist()
+            if verdict == "broken"
+            else None,
             "direction_symbol": direction_symbol(free) if verdict == "broken" else None,
             "p_value": p_value,
             "interval": [size.low**2, size.high**2],

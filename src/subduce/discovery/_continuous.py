@@ -1,7 +1,7 @@
 """Laws of vectors under all rotations and reflections: which irreps of O(3) are broken, along what."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -18,6 +18,7 @@ from ._actions import action_on
 from ._broken_symmetry import Investigation
 from ._describe import described
 from ._laws import Evidence
+from ._local import LocalFunctions
 from ._significance import Test, holm
 
 _AXES = {"Lx": (1.0, 0.0, 0.0), "Ly": (0.0, 1.0, 0.0), "Lz": (0.0, 0.0, 1.0)}
@@ -61,9 +62,19 @@ class Continuous:
         """How an orthogonal matrix turns the laws."""
         channels = self.pairs.input_channels.matrices(rotation[None])
         target = (self.pairs.target_channels or self.pairs.input_channels).matrices(rotation[None])
-        rung, _ = self._finite.fits
-        turned = self._finite.everything.matrices(np.zeros((1, 0, 0)), channels)[0]
-        return np.kron(turned[np.ix_(rung.functions, rung.functions)], target[0])
+        functions, chosen = self._functions
+        turned = functions.matrices(np.zeros((1, 0, 0)), channels)[0]
+        return np.kron(turned[np.ix_(chosen, chosen)], target[0])
+
+    @cached_property
+    def _functions(self) -> tuple[LocalFunctions, list[int]]:
+        """All functions of no higher degree than the class that fits has, and which of them it has."""
+        everything, (rung, _) = self._finite.everything, self._finite.fits
+        used = [everything.functions[i] for i in rung.functions]
+        degree = max(map(len, used))
+        functions = replace(everything, degree=min(degree, everything.degree), powers=degree)
+        place = {factors: i for i, factors in enumerate(functions.functions)}
+        return functions, [place[factors] for factors in used]
 
     @cached_property
     def generators(self) -> Float[np.ndarray, "3 laws laws"]:
@@ -73,7 +84,7 @@ class Continuous:
     @property
     def _top(self) -> int:
         """No law turns faster than this degree."""
-        return self._finite.everything.degree * self.pairs.input_channels.irreps.lmax + self._target_irreps.lmax
+        return self._functions[0].powers * self.pairs.input_channels.irreps.lmax + self._target_irreps.lmax
 
     @cached_property
     def parts(self) -> dict[str, Float[np.ndarray, "laws columns"]]:
@@ -100,7 +111,7 @@ class Continuous:
         n, d = part.shape[1], irrep.dim
         both = zip(inside, small, strict=True)
         equations = np.concatenate([np.kron(a, np.eye(d)) - np.kron(np.eye(n), s.T) for a, s in both])
-        values, right = np.linalg.svd(equations)[1:]
+        values, right = np.linalg.svd(equations, full_matrices=False)[1:]
         null = right[np.sum(values > 1e-8) :]
         maps = [part @ row.reshape(n, d) * d**0.5 for row in null]
         return np.stack([found * _sign(found, irrep, self.evidence.laws.shape[1]) for found in maps])
@@ -165,9 +176,7 @@ class Continuous:
 
     def _main(self, name: str) -> np.ndarray:
         """The direction of the irrep along which most of the law's part lies, of unit length."""
-        coefficients = np.einsum("cld,l->cd", self.basis(name), self.evidence.law.reshape(-1))
-        left, _, right = np.linalg.svd(coefficients, full_matrices=False)
-        return right[0] * np.sign(left[np.argmax(np.abs(left[:, 0])), 0])
+        return self.evidence.direction(self.basis(name))
 
     # -- results
 
@@ -226,7 +235,7 @@ class Continuous:
 
     def _natural(self, name: str) -> list[float] | None:
         """The part in the data's own units, where it is one: E of a = E + …, and B of a = v × B."""
-        if name not in ("1o", "1e") or str(self._target_irreps) != "1x1o":
+        if name not in ("1o", "1e") or str(self._target_irreps) != "1x1o" or self.pairs.nested:
             return None
         law = self.evidence.law * self._finite.target_scale
         if name == "1o":
@@ -253,8 +262,9 @@ class Continuous:
                 if continued and self.kept(self.fixed_by(finite, axis)).p_value >= self.level:
                     rank = (1, finite.order)
                     along = self.frame[axis].round(4).tolist()
+                    about = _symbol("1o", self.frame[axis]).removeprefix("along ").lstrip("+-").strip("()")
                     found.append((rank, {"name": continued, "order": None, "axis": along, "elements": [],
-                                         "conjugacy": f"{continued}({'xyz'[axis]})"}))  # fmt: skip
+                                         "conjugacy": f"{continued}({about})"}))  # fmt: skip
             larger = not found or (not found[0][0][0] and finite.order >= found[0][0][1])
             if larger and self.kept(self.fixed_by(finite, None)).p_value >= self.level:
                 found.append(((0, finite.order), described(finite)))

@@ -9,6 +9,7 @@ from jaxtyping import Float
 
 from subduce.groups import FiniteGroup, GroupIrrep, Subgroup, adapted_basis, invariant_basis
 
+from ._actions import blocks
 from ._moments import Moments
 from ._significance import Size, Test, mean_is_zero, mean_size, size_of
 
@@ -39,17 +40,30 @@ class Laws:
     def bases(self) -> dict[str, Float[np.ndarray, "copies laws dim"]]:
         """For each irrep orthonormal laws that turn as its components do, copy after copy."""
         m, q = self.shape
-        character = np.trace(self.functions, axis1=1, axis2=2) * np.trace(self.targets, axis1=1, axis2=2)
+        known: dict[bytes, list[np.ndarray]] = {}
+        found: list[list[np.ndarray]] = [[] for _ in self.group.irreps]
+        for rows in blocks(self.functions):
+            turned = self.functions[:, rows][:, :, rows]
+            key = turned.round(9).tobytes()
+            if key not in known:
+                known[key] = [self._within(turned, irrep) for irrep in self.group.irreps]
+            places = (np.array(rows)[:, None] * q + np.arange(q)).reshape(-1)
+            for bases, small in zip(found, known[key], strict=True):
+                bases.append(np.zeros((len(small), m * q, small.shape[2])))
+                bases[-1][:, places] = small
+        return {irrep.name: np.concatenate(bases) for irrep, bases in zip(self.group.irreps, found, strict=True)}
+
+    def _within(self, turned: np.ndarray, irrep: GroupIrrep) -> np.ndarray:
+        """The basis for an irrep of the laws of some functions that the group mixes with no others."""
+        q = self.shape[1]
 
         def column(k: int) -> np.ndarray:
             i, j = divmod(k, q)
-            return np.einsum("ga,gb->gab", self.functions[:, :, i], self.targets[:, :, j]).reshape(len(character), -1)
+            return np.einsum("ga,gb->gab", turned[:, :, i], self.targets[:, :, j]).reshape(len(turned), -1)
 
-        found = {}
-        for irrep in self.group.irreps:
-            copies = round(float(character @ irrep.character) / self.group.order / irrep.commutant)
-            found[irrep.name] = adapted_basis(irrep, column, m * q, copies)
-        return found
+        character = np.trace(turned, axis1=1, axis2=2) * np.trace(self.targets, axis1=1, axis2=2)
+        copies = round(float(character @ irrep.character) / self.group.order / irrep.commutant)
+        return adapted_basis(irrep, column, turned.shape[1] * q, copies)
 
     def part(self, irrep: GroupIrrep, directions: Float[np.ndarray, "dim k"] | None = None) -> np.ndarray:
         """Laws [laws, columns] of an irrep, or of some directions in it."""
@@ -249,14 +263,22 @@ class Evidence:
         """The root mean square of what a linear map makes of the fitted law."""
         return size_of(self._measured(image(self.law.reshape(-1))), self._measured(image(self._errors)))
 
-    def coefficients(self, irrep: GroupIrrep) -> Float[np.ndarray, "copies dim"]:
-        """The fitted law's coefficients on an irrep's basis."""
-        return np.einsum("l,cld->cd", self.law.reshape(-1), self.laws.bases[irrep.name])
+    def coefficients(self, basis: Float[np.ndarray, "copies laws dim"]) -> Float[np.ndarray, "copies dim"]:
+        """The fitted law's coefficients on the basis of an irrep."""
+        return np.einsum("l,cld->cd", self.law.reshape(-1), basis)
 
-    def direction(self, irrep: GroupIrrep) -> Float[np.ndarray, " dim"]:
-        """The unit vector of the irrep along which most of the law's part lies, with the sign of its main copy."""
-        left, _, right = np.linalg.svd(self.coefficients(irrep), full_matrices=False)
-        return right[0] * np.sign(left[np.argmax(np.abs(left[:, 0])), 0])
+    def direction(self, basis: Float[np.ndarray, "copies laws dim"]) -> Float[np.ndarray, " dim"]:
+        """The unit vector of an irrep along which most of the law's part lies, with the sign of the copy most like it.
+
+        Copies count by what they say of the data: functions that are nearly the same have large opposite coefficients.
+        """
+        said = self._measured(basis.transpose(0, 2, 1)).reshape(len(basis), -1)
+        overlaps, coefficients = said @ said.T, self.coefficients(basis)
+        values, vectors = np.linalg.eigh(overlaps)
+        weights = vectors * np.sqrt(np.maximum(values, 0))
+        found = np.linalg.svd(weights.T @ coefficients, full_matrices=False)[2][0]
+        alike = overlaps @ coefficients @ found / np.sqrt(np.maximum(np.diag(overlaps), _EXACT))
+        return found * np.sign(alike[np.argmax(np.abs(alike))])
 
     def noise_in(self, irrep: GroupIrrep) -> float:
         """The root mean square error of the law's part in an irrep, for one direction of it."""
@@ -309,9 +331,9 @@ class Ensemble:
         """The root mean square of g·f − f."""
         return mean_size([member.defect(element) for member in self.members])
 
-    def direction(self, irrep: GroupIrrep) -> Float[np.ndarray, " dim"]:
+    def direction(self, basis: Float[np.ndarray, "copies laws dim"]) -> Float[np.ndarray, " dim"]:
         """The unit vector of the irrep along which most of the law's part lies, up to its sign."""
-        found = np.array([member.direction(irrep) for member in self.members])
+        found = np.array([member.direction(basis) for member in self.members])
         return np.linalg.svd(found, full_matrices=False)[2][0]
 
     def noise_in(self, irrep: GroupIrrep) -> float:

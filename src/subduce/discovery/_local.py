@@ -26,6 +26,7 @@ class LocalFunctions:
     offsets: tuple[tuple[int, ...], ...]
     degree: int = 1
     powers: int = 1  # products of values at the point itself go up to this degree
+    own: int | None = None  # how many of the first channels products may have, all but one of their factors
 
     @classmethod
     def stencil(
@@ -51,7 +52,7 @@ class LocalFunctions:
     @cached_property
     def functions(self) -> tuple[tuple[int, ...], ...]:
         """For each function the places of its factors among `values`, ascending."""
-        own, everything = range(self.channels), range(len(self.values))
+        own, everything = range(self.channels if self.own is None else self.own), range(len(self.values))
         found: dict[tuple[int, ...], None] = {(): None}
         for degree in range(1, self.degree + 1):
             for central in combinations_with_replacement(own, degree - 1):

@@ -13,7 +13,7 @@ import numpy as np
 
 from subduce import __version__
 from subduce.config import InputError
-from subduce.data import Pairs, open_pairs
+from subduce.data import Pairs, open_clouds, open_pairs
 from subduce.groups import FiniteGroup, subgroup, subgroups
 from subduce.records import Record, fingerprint, write_whole
 
@@ -28,6 +28,7 @@ from ._places import where as places
 from ._words import methods, verdict
 
 _CONTINUOUS = {"O(3)": "O(3)", "O3": "O(3)", "SO(3)": "SO(3)", "SO3": "SO(3)"}
+_CLOUDS = (".extxyz", ".xyz")
 _ONSET = 16  # units
 _BY_SIGNS = 13  # units: with fewer, p-values come from the signs of the units and have a least value
 
@@ -55,7 +56,8 @@ def discover_symmetries(
 
     `data` is a file (or arrays by name, or pairs that are open) with `input` and `target` of shape `[sample,
     channel, *space]`, or `[sample, channel]` for vectors; `reading` holds the keywords of `subduce.data.open_pairs`
-    (`lag`, `channels`, `no_channels`, `axes`, `periodic`, `units`, …). `group` is a name (`D4`, `Oh`, `OhxT`), a JSON
+    (`lag`, `channels`, `no_channels`, `axes`, `periodic`, `units`, …), or for a file of structures (.extxyz) those of
+    `subduce.data.open_clouds` (`target`, `cutoff`, …). `group` is a name (`D4`, `Oh`, `OhxT`), a JSON
     text or the path of a `.json` file with a group's generators, a mapping like it, or a group. Elements whose effect
     lies below `delta` with 95 % confidence are preserved; `level` is the chance of any false rejection. The record's
     `results` hold also the `verdict` in one sentence, the `classes` of elements that act alike on a law that keeps the
@@ -77,7 +79,7 @@ def discover_symmetries(
     """
     began = time.monotonic()
     _check_options(level, delta, estimator, seed, seeds)
-    inputs = _inputs(data, group)
+    inputs = _inputs(data, group, reading.get("target"))
     whole = _group(group)
     if distribution and not isinstance(data, Pairs):
         reading["distribution"] = True
@@ -90,7 +92,11 @@ def discover_symmetries(
         **{"level": level, "delta": delta, "estimator": estimator, "seed": seed, "seeds": seeds or 1},
         **_described(pairs),
         "units": unit,
-        "reading": {key: value for key, value in reading.items() if value is not None and key != "units"},
+        "reading": {
+            key: str(value) if isinstance(value, Path) else value
+            for key, value in reading.items()
+            if value is not None and key != "units"
+        },
     }
 
     def told(found: dict[str, Any]) -> Record:
@@ -230,14 +236,13 @@ def _check_options(level: float, delta: float, estimator: str, seed: int, seeds:
 
 
 def _open(data: Any, reading: Mapping[str, Any]) -> Pairs:
-    """The pairs of a file; structures as point clouds are no fields."""
-    names = [str(reading.get("input", "")), *([str(data)] if isinstance(data, str | Path) else [])]
-    if any(name.endswith((".extxyz", ".xyz")) for name in names):
-        raise InputError(
-            f"{next(n for n in names if n.endswith('xyz'))}: point clouds are not known to this version; expected "
-            "arrays in .npz, .npy, .h5, .nc or .zarr"
-        )
-    return open_pairs(data, **{key: value for key, value in reading.items() if value is not None})
+    """The pairs of a file of arrays, or of one or two of structures."""
+    given = {key: value for key, value in reading.items() if value is not None}
+    if isinstance(data, str | Path) and str(data).endswith(_CLOUDS):
+        return open_clouds(data, **given)
+    if "cutoff" in given:
+        raise InputError(f"cutoff {given['cutoff']:g}: of point clouds, and {data} holds arrays; leave it out")
+    return open_pairs(data, **given)
 
 
 def _group(group: Any) -> str | Mapping[str, Any] | FiniteGroup:
@@ -329,7 +334,7 @@ def _described(pairs: Pairs) -> dict[str, Any]:
     }
 
 
-def _inputs(data: Any, group: Any) -> dict[str, str]:
+def _inputs(data: Any, group: Any, target: Any = None) -> dict[str, str]:
     """What went in, with sha256: files, or arrays by name."""
     found = {}
     if isinstance(data, str | Path):
@@ -339,6 +344,6 @@ def _inputs(data: Any, group: Any) -> dict[str, str]:
     elif isinstance(data, Mapping):
         for name, array in data.items():
             found[name] = hashlib.sha256(np.ascontiguousarray(array).tobytes()).hexdigest()
-    if isinstance(group, str) and group.strip().endswith(".json") and Path(group.strip()).is_file():
-        found[group.strip()] = fingerprint(group.strip())
-    return found
+    more = [str(group).strip()] if str(group).strip().endswith(".json") else []
+    more += [str(target)] if str(target).endswith(_CLOUDS) else []
+    return found | {name: fingerprint(name) for name in more if Path(name).is_file()}

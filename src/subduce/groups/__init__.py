@@ -21,6 +21,7 @@ from ._representations import adapted_basis as adapted_basis
 from ._representations import direction_symbol as direction_symbol
 from ._representations import invariant_basis as invariant_basis
 from ._representations import isotropy_of as isotropy_of
+from ._representations import isotropy_of_points as isotropy_of_points
 from ._representations import isotropy_subgroups as isotropy_subgroups
 from ._representations import o3_matrices as o3_matrices
 from ._representations import projector as projector

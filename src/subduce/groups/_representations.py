@@ -1,7 +1,7 @@
 """Representations of finite groups: from irreps of O(3), their reduction, projectors and symmetry-adapted bases."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cache
@@ -12,6 +12,7 @@ from jaxtyping import Float
 
 from subduce.o3 import Irreps, irrep_matrix
 
+from ._actions import point_permutation
 from ._finite import FiniteGroup, GroupIrrep
 from ._schoenflies import embedded
 from ._subgroups import Subgroup, stabiliser, subgroup_classes
@@ -186,6 +187,30 @@ def isotropy_of(group: FiniteGroup, irrep: GroupIrrep, vector: Float[np.ndarray,
     size = np.linalg.norm(vector)
     moved = np.linalg.norm(irrep.matrices @ vector - vector, axis=1)
     return stabiliser(group, moved <= tolerance * size)
+
+
+def isotropy_of_points(
+    group: FiniteGroup, points: Float[np.ndarray, "points 3"], kinds: Sequence | None = None, tolerance: float = 1e-6
+) -> Subgroup:
+    """The elements that map a cloud about the origin to itself, found from its points; see `point_permutation`.
+
+    Raises `ValueError` for points that are none, or that coincide.
+
+    >>> from subduce.groups import point_group
+    >>> rectangle = np.array([[2.0, 1, 0], [-2, 1, 0], [-2, -1, 0], [2, -1, 0]])
+    >>> isotropy_of_points(point_group("D4h"), rectangle).setting
+    'D2h(axes)'
+    """
+    point_permutation(np.eye(3)[None], points, kinds, tolerance)
+
+    def keeps(matrix: np.ndarray) -> bool:
+        try:
+            point_permutation(matrix[None], points, kinds, tolerance)
+        except ValueError:
+            return False
+        return True
+
+    return stabiliser(group, [keeps(matrix) for matrix in space_matrices(group)])
 
 
 def direction_symbol(basis: Float[np.ndarray, "dim fixed"]) -> str:

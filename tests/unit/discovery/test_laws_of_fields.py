@@ -42,7 +42,9 @@ def test_directions_and_signs_of_an_advected_field():
     found = Investigation(pairs, action_on(pairs, "D4"))
     basis = found.evidence.laws.bases["E"]
     assert basis.shape == (2, 10, 2)
-    size = found.evidence.coefficients(found.group.irrep("E"))[:, 0] * found.target_scale[0] / found.input_scale[0]
+    size = (
+        found.evidence.coefficients(found.evidence.laws.bases["E"])[:, 0] * found.target_scale[0] / found.input_scale[0]
+    )
     assert np.abs(size).max() == pytest.approx(0.02 / 2**0.5, abs=1e-3)
 
 

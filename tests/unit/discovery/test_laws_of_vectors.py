@@ -101,3 +101,18 @@ def test_wrong_groups_are_refused_in_words():
         action_on(pairs, {"elements": []})
     with pytest.raises(InputError, match="orthogonal"):
         action_on(pairs, {"generators": {"P": {"input": [[2, 0], [0, 1]], "target": [[1]]}}})
+
+
+def test_a_reynolds_stress_of_4_1_1_is_that_of_a_rod():
+    """G40: η = 1/6 from the share of 2e in R = tr R (b + 1/3), b = diag(1/3, −1/6, −1/6) from its direction."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(1000, 3))
+    found = discover_continuous(vectors(x, x * [0.4, 0.1, 0.1] + 0.001 * rng.normal(size=x.shape)), "O(3)")
+    rows = {row["irrep"]: row for row in found["irreps"] if row["verdict"] == "broken"}
+    assert set(rows) == {"2e"}
+    assert found["preserved"]["conjugacy"] == "Dinfh(x)"
+    share = rows["2e"]["energy_fraction"]  # |b|² / (|b|² + 1/3), with |b|² = 6 η²
+    np.testing.assert_allclose((share / (1 - share) / 18) ** 0.5, 1 / 6, atol=2e-3)
+    xz, xy, yy, yz, last = rows["2e"]["direction"]
+    np.testing.assert_allclose(np.abs([xz, xy, yz]), 0, atol=0.02)
+    np.testing.assert_allclose(yy / last, 3**-0.5, atol=0.02)

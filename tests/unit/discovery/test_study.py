@@ -149,3 +149,16 @@ def test_parts_that_cannot_be_had_are_refused_before_anything_is_computed():
         with pytest.raises(InputError, match=message):
             discover_symmetries(pairs, "Cs", channels="1o", on_part=told.append, **options)
         assert not told
+
+
+@pytest.mark.parametrize(("law", "verdict"), [("kepler", "preserved"), ("yukawa", "broken")])
+def test_a_scaling_is_a_translation_of_the_logarithm(law, verdict):
+    """G39: r → λr with t → λ^{3/2} t sends a to λ^{−2} a, so that a r² does not change along log r."""
+    rng = np.random.default_rng(0)
+    r = np.exp(np.linspace(-1, 1.5, 32))
+    acceleration = r**-2.0 * (1 if law == "kepler" else np.exp(-r / 2))
+    masses = 1 + 0.3 * rng.normal(size=(60, 32))
+    target = masses * acceleration * r**2 + 0.05 * rng.normal(size=masses.shape)
+    data = {"input": masses, "target": target}
+    found = discover_symmetries(data, "m_x", no_channels=True, where=True, periodic="").results
+    assert (found["where"]["translations"]["x"]["verdict"] == "broken") == (verdict == "broken")
