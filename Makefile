@@ -46,10 +46,15 @@ examples: .venv/.test
 docs: .venv/.test
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
+# Cases beside other programs, which are measured with one thread and with two.
+SHARED := product harmonics aspirin water 'silicon, 1,000 atoms' 'training step'
+
 # Speed beside the programs of `make bench-peers`, and the plot of it: keep the machine quiet meanwhile.
 bench: .venv/.test
 	$(BIN)/subduce bench --json > benchmarks/results/speed.json.new
 	mv benchmarks/results/speed.json.new benchmarks/results/speed.json
+	$(BIN)/subduce bench --threads 2 --cases $(SHARED) --json > benchmarks/results/speed_two_threads.json.new
+	mv benchmarks/results/speed_two_threads.json.new benchmarks/results/speed_two_threads.json
 	$(BIN)/python benchmarks/plot.py
 
 # An environment for each other program, in .peers; nequip's network is compiled there, which takes minutes.
