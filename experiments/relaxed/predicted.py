@@ -157,7 +157,7 @@ def _law_of_smoke(settings):
     found = discover(pairs, action_on(pairs, "D4"))
     irreps = {row["irrep"]: {key: row[key] for key in ("verdict", "p_value")} for row in found["irreps"]}
     return {
-        "kept": found["preserved"]["name"], "setting": found["preserved"]["setting"], "irreps": irreps,
+        "kept": found["preserved"]["name"], "irreps": irreps,
         "estimator": found["estimator"], "lack_of_fit": found["lack_of_fit"]["p_value"],
     }  # fmt: skip
 

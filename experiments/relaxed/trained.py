@@ -12,6 +12,7 @@ import torch
 from networks import fitted, polar_direction, weights_of
 from predicted import smoke, smoke_jobs, superresolution, superresolution_jobs
 from targets import GRAVITY, crystals, images, kept_by, motion, windows
+from turbulent import flow, flow_jobs
 
 from subduce.data import open_pairs
 from subduce.discovery import action_on, discover
@@ -38,7 +39,7 @@ def merged(settings, changes):
 def jobs(part, about, quick=False):
     """Names and settings of a part's runs."""
     about = merged(about, about["quick"]) if quick else about
-    return {"square": _squares, "batio3": _crystals, "pendulum": _pendulums}[part](about)
+    return _PARTS[part][0](about)
 
 
 def _squares(about):
@@ -95,7 +96,8 @@ def _collected(wanted, results, part, say):
     found = {}
     for name, result in zip(wanted, results, strict=True):
         found[name] = result
-        what = f"spread of weights {result['spread']:.3g}" if "spread" in result else f"keeps {result['kept']}"
+        what = f"spread of weights {result['spread']:.3g}" if "spread" in result else f"keeps {result.get('kept')}"
+        what = f"error {result['errors']['test']['mae']:.3g}" if "errors" in result else what
         say(f"{part:8} {name:32} {what}")
     return found
 
@@ -108,13 +110,13 @@ def one_run(part, name, settings, output):
         if found["settings"] == settings:
             return found
     started = time.perf_counter()
-    found = _DOES["discovery" if name.endswith("discovery") else part](settings)
+    found = _PARTS[part][1](settings, Path(output))
     found |= {"seconds": time.perf_counter() - started, "settings": settings}
     write_whole(path, json.dumps(found, indent=1) + "\n")
     return found
 
 
-def _pair(settings):
+def _pair(settings, _folder):
     """One pair of fields: what weights may come from it is known from the elements that keep both."""
     source, target = (
         crystals(settings["target"], settings["size"]) if "size" in settings else images(settings["target"])
@@ -126,8 +128,10 @@ def _pair(settings):
     return found | ({"direction": polar_direction(network)} if source.ndim == 4 else {})
 
 
-def _pendulum(settings):
-    """One trajectory in windows."""
+def _pendulum(settings, _folder):
+    """One trajectory in windows, or many for the statistics."""
+    if "trajectories" in settings:
+        return _discovered(settings)
     names = ("task", "equation", "damping", "frames", "window")
     pairs = windows(*(settings[name] for name in names), settings.get("reversed_too", False))
     network, loss = fitted(settings, *pairs)
@@ -151,4 +155,11 @@ def _discovered(settings):
     return {"kept": found["preserved"]["name"], "irreps": irreps}
 
 
-_DOES = {"square": _pair, "batio3": _pair, "pendulum": _pendulum, "discovery": _discovered}
+_PARTS = {  # which runs there are, and what each does
+    "square": (_squares, _pair),
+    "batio3": (_crystals, _pair),
+    "pendulum": (_pendulums, _pendulum),
+    "flow": (flow_jobs, flow),
+    "superresolution": (superresolution_jobs, superresolution),
+    "smoke": (smoke_jobs, smoke),
+}
