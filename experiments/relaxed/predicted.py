@@ -39,7 +39,7 @@ def _job(about, kind, seed):
     own = about["kinds"][kind]
     return {
         "model": about["model"] | own["model"] | {"seed": seed},
-        "train": about["train"] | {"learning_rate": own["learning_rate"]},
+        "train": about["train"] | own["train"],
     }
 
 
@@ -100,14 +100,13 @@ def smoke(settings, folder):
         return _law_of_smoke(settings)
     flow = settings["flow"]
     frames = torch.tensor(kept(folder / "data", flow, _plumes)["frames"], dtype=torch.float32)
-    seen, later = frames[: flow["train"], : flow["seen"]], frames[: flow["train"], flow["seen"] - 2 :]
+    seen, later = frames[: flow["train"], : flow["seen"]], frames[: flow["train"], flow["seen"] - 1 :]
     scale = torch.tensor([float(seen[:, :, :1].std()), *[float(seen[:, :, 1:].std())] * 2]).reshape(3, 1, 1)
     change = (seen[:, 1:] - seen[:, :-1]).reshape(-1, *seen.shape[2:])
     step = torch.tensor([float(change[:, :1].std()), *[float(change[:, 1:].std())] * 2]).reshape(3, 1, 1)
 
     def pairs(runs):
-        inputs = torch.cat([runs[:, :-2], runs[:, 1:-1]], dim=2) / scale.repeat(2, 1, 1)
-        return inputs.flatten(0, 1), ((runs[:, 2:] - runs[:, 1:-1]) / step).flatten(0, 1)
+        return (runs[:, :-1] / scale).flatten(0, 1), ((runs[:, 1:] - runs[:, :-1]) / step).flatten(0, 1)
 
     rest = frames[flow["train"] :, : flow["seen"]]
     sets = {"train": seen, "valid": rest[: flow["valid"]], "test": rest[flow["valid"] :], "future": later}

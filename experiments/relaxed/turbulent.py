@@ -53,7 +53,7 @@ def _weights_by_position(settings):
     weights = torch.cat(list(network.relaxed_weights().values()))
     across = weights.mean(dim=1)  # [layer, y]
     apart = (across - across.mean(dim=1, keepdim=True)).abs().mean(dim=0)
-    return {"by_y": apart.tolist(), "spread": float(weights.max() - weights.min()), "loss": loss}
+    return {"by_y": apart.tolist(), "spread": float((weights.amax((1, 2)) - weights.amin((1, 2))).max()), "loss": loss}
 
 
 def _law_by_position(settings):
