@@ -1,4 +1,4 @@
-"""Flows made on the spot by pseudo-spectral simulation in a periodic box of side 2π, and random fields of known symmetry."""
+"""Flows by pseudo-spectral simulation in a periodic box of side 2π, and random fields of known symmetry."""
 
 import numpy as np
 from scipy import fft
@@ -37,11 +37,11 @@ class _Box:
         return whole * state + step / 6 * (whole * k1 + 2 * half * (k2 + k3) + k4)
 
 
-def turbulence(seed, size, frames, every, spin, *, step, viscosity, rotation=0.0, stratification=0.0) -> np.ndarray:
-    """Velocities [frame, 3, x, y, z] of forced flow in space, from a random start that `spin` time units have passed.
+def turbulence(start, size, frames, every, spin, *, step, viscosity, rotation=0.0, stratification=0.0) -> np.ndarray:
+    """Velocities [frame, 3, x, y, z] of forced flow in space, the first `spin` time units after its start.
 
-    The waves of |k| ≤ 2.5 keep their energy. `rotation` about z is the angular velocity; `stratification` the buoyancy
-    frequency of a fluid that is heavier below.
+    `start` is a seed, or the random numbers [3, x, y, z] themselves. The waves of |k| ≤ 2.5 keep their energy.
+    `rotation` about z is the angular velocity; `stratification` the buoyancy frequency of a fluid heavier below.
     """
     box = _Box(size, 3)
     large = (box.square > 0) & (box.square <= 6.25)
@@ -67,8 +67,9 @@ def turbulence(seed, size, frames, every, spin, *, step, viscosity, rotation=0.0
         carried = 1j * (k * box.there(speed * box.back(state[3]))).sum(axis=0) * box.inside
         return np.concatenate([solenoidal(change), -carried[None] - stratification**2 * state[2:3]])
 
-    start = box.there(np.random.default_rng(seed).normal(size=(3, *box.shape)))
-    state = solenoidal(start * np.exp(-box.square / 12) * (box.inside & (box.square > 0)))
+    if isinstance(start, int):
+        start = np.random.default_rng(start).normal(size=(3, *box.shape))
+    state = solenoidal(box.there(start) * np.exp(-box.square / 12) * (box.inside & (box.square > 0)))
     state *= (0.5 / energy(state)) ** 0.5
     wanted = energy(state * large)
     if stratification:
@@ -91,7 +92,7 @@ def plane_flow(vorticity, frames, every, *, step, viscosity, drift=0.0, smoke=No
     """
     size = vorticity.shape[-1]
     box = _Box(size, 2)
-    k, l = box.k  # noqa: E741
+    k, l = box.k
     force = np.broadcast_to(force, (len(vorticity), 2))[..., None, None]
     smoke = np.zeros_like(vorticity) if smoke is None else smoke
     source = box.there(np.broadcast_to(source, vorticity.shape)) * box.inside

@@ -51,12 +51,18 @@ def superresolution(settings, folder):
     rest = {name: cells(fields - interpolated(coarse(fields))) for name, fields in sets.items()}
     unit = rest["train"].std()
     pairs = {name: (coarse(sets[name]), missing / unit) for name, missing in rest.items()}
-    network = RelaxedCNN(build(RelaxedCNNConfig, settings["model"], source="config.yaml"))
-    corners = np.einsum("gab,gpq->gapbq", network.group.matrices, corner_action(network.group)).reshape(network.group.order, 24, 24)
-    draw = torch.Generator().manual_seed(settings["model"]["seed"] + 1000)
-    network.head = GroupProjection(network.group, settings["model"]["num_features"], corners, generator=draw)
+    network = finer(settings["model"])
     found = _trained(network, pairs, settings["train"])
     return found | {"interpolation": float(pairs["test"][1].abs().mean()), "size": float(size)}
+
+
+def finer(model):
+    """A network from velocities of cells [batch, 3, x, y, z] to those of their eight points [batch, 24, x, y, z]."""
+    network = RelaxedCNN(build(RelaxedCNNConfig, model, source="config.yaml"))
+    group, draw = network.group, torch.Generator().manual_seed(network.config.seed + 1000)
+    points = np.einsum("gab,gpq->gapbq", group.matrices, corner_action(group)).reshape(group.order, 24, 24)
+    network.head = GroupProjection(group, network.config.num_features, points, generator=draw)
+    return network
 
 
 def _snapshots(flow):
@@ -91,7 +97,7 @@ def corner_action(group):
     """How a group permutes the eight points of a cell, [order, 8, 8]."""
     places = np.stack(np.meshgrid(*[(-1, 1)] * 3, indexing="ij")).reshape(3, 8)
     moved = np.rint(group.matrices).astype(int) @ places
-    return (moved[:, :, :, None] == places[None, :, None, :]).all(axis=1).astype(float)
+    return (places[None, :, :, None] == moved[:, :, None, :]).all(axis=1).astype(float)
 
 
 def smoke(settings, folder):

@@ -1,4 +1,4 @@
-"""Homogeneity and isotropy by scale: relaxed weights as in the paper, and the statistics of fields and of their laws."""
+"""Homogeneity, and isotropy by scale: relaxed weights as in the paper, and statistics of fields and of their laws."""
 
 import numpy as np
 import torch
@@ -42,7 +42,7 @@ def flow(settings, _folder):
 
 
 def _weights_by_position(settings):
-    """Relaxed weights on positions of a network that returns its input, and how they vary with y, across the channel."""
+    """Relaxed weights on positions of a network that returns its input, and how they vary across the channel."""
     draw = np.random.default_rng(settings["model"]["seed"])
     velocity, _ = near_walls(draw, settings["count"], settings["size"], settings["field"] == "walls")
     if settings.get("shifted_too"):
@@ -52,7 +52,8 @@ def _weights_by_position(settings):
     network, loss = fitted(settings | {"model": model}, velocity, velocity)
     weights = torch.cat(list(network.relaxed_weights().values()))
     across = weights.mean(dim=1)  # [layer, y]
-    apart = (across - across.mean(dim=1, keepdim=True)).abs().mean(dim=0)
+    half = settings["size"] // 2
+    apart = (across - across[:, half - 1 : half + 1].mean(dim=1, keepdim=True)).abs().mean(dim=0)
     return {"by_y": apart.tolist(), "spread": float((weights.amax((1, 2)) - weights.amin((1, 2))).max()), "loss": loss}
 
 
@@ -122,7 +123,7 @@ def _brief(row):
 
 
 def _weights_by_scale(settings):
-    """The largest part but the trivial one of the relaxed weights of a network for each band, that returns its input."""
+    """The part that is not trivial of the relaxed weights of a network for each band, which returns its input."""
     before, _ = fields_of(settings["data"])
     parts, spread = [], 0.0
     for low, high in zip(settings["edges"], (*settings["edges"][1:], np.inf), strict=True):
