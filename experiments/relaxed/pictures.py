@@ -88,24 +88,25 @@ def _by_position(panels, runs):
 
 def _by_scale(panels, runs):
     left, right = panels
-    kinds = (("gaussian", RED, "-"), ("isotropic", BLUE, "-"), ("planet", RED, "--"), ("still", BLUE, "--"))
-    labels = {"gaussian": "random, anisotropic below 8", "isotropic": "random, isotropic (control)",
-              "planet": "flow with β", "still": "flow without (control)"}  # fmt: skip
     edges = [1, 4, 8, 16]
     names = [f"{low}–{high}" for low, high in zip(edges, [*edges[1:], ""], strict=True)]
-    for name, colour, line in kinds:
+    labels = {"gaussian": (RED, "anisotropic below 8"), "isotropic": (BLUE, "isotropic (control)")}
+    for name, (colour, label) in labels.items():
         ones = [run["parts"] for key, run in runs.items() if key.startswith(f"{name}_weights")]
-        left.plot(names, np.median(ones, axis=0), line, marker="o", color=colour, markersize=4, label=labels[name])
+        left.plot(names, np.transpose(ones), "o", color=colour, markersize=4, alpha=0.5)
+        left.plot(names, np.median(ones, axis=0), color=colour, label=label)
     turned = [run["parts"] for key, run in runs.items() if "turned" in key]
     left.plot(names, np.maximum(np.max(turned, axis=0), FLOOR), ":", marker="o", color="black", markersize=4,
-              label="any, with its quarter turns")  # fmt: skip
+              label="the former, with its quarter turns")  # fmt: skip
     left.set_yscale("log")
-    left.set(title="Relaxed weights of the identity", ylabel="part that is not trivial", ylim=(1e-17, 1e3))
+    left.set(
+        title="Relaxed weights of the identity, random fields", ylabel="part that is not trivial", ylim=(1e-19, 1e3)
+    )
     for name, colour, label in (("planet", RED, "flow with β"), ("still", BLUE, "flow without (control)")):
         value, low, high = np.transpose([band["law"]["E"] for band in runs[f"{name}_scales"]["bands"]])
         right.errorbar(names, value, [np.maximum(value - low, 0), np.maximum(high - value, 0)], color=colour,
                        fmt="o-", markersize=4, capsize=3, label=label)  # fmt: skip
-    right.set(title="The law: vorticity a moment later", ylabel="share of the law in E", ylim=(-0.05, 1.3))
+    right.set(title="The law of a flow: vorticity a moment later", ylabel="share of the law in E", ylim=(-0.05, 1.3))
     for axes in panels:
         axes.set_xlabel("|k|")
 

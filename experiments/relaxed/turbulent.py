@@ -17,20 +17,19 @@ def flow_jobs(about):
         own = walls["data"] | {"field": field}
         found |= {
             f"{field}_weights_seed{seed}": own | {"model": walls["model"] | {"seed": seed}, "train": walls["train"]}
-            for seed in about["seeds"]
+            for seed in walls["seeds"]
         }
         found[f"{field}_law"] = own | walls["law"]
     shifted = {"model": walls["model"] | {"seed": 0}, "train": walls["exact"], "shifted_too": True}
     found["walls_shifted_weights_seed0"] = walls["data"] | {"field": "walls"} | shifted
     for name, data in bands["fields"].items():
-        own = {"data": data, "edges": bands["edges"]}
-        found[f"{name}_scales"] = own
-        found |= {
-            f"{name}_weights_seed{seed}": own | {"model": bands["model"] | {"seed": seed}, "train": bands["train"]}
-            for seed in about["seeds"]
-        }
-        exact = {"model": bands["model"] | {"seed": 0}, "train": bands["train"], "turned_too": True}
-        found[f"{name}_turned_weights_seed0"] = own | exact
+        found[f"{name}_scales"] = {"data": data, "edges": bands["edges"]}
+    for name in bands["weights"]:
+        for seed in bands["seeds"]:
+            model = {"model": bands["model"] | {"seed": seed}, "train": bands["train"]}
+            found[f"{name}_weights_seed{seed}"] = found[f"{name}_scales"] | model
+    first, model = bands["weights"][0], {"model": bands["model"] | {"seed": 0}, "train": bands["train"]}
+    found[f"{first}_turned_weights_seed0"] = found[f"{first}_scales"] | model | {"turned_too": True}
     return found
 
 
@@ -103,8 +102,8 @@ def _laws_by_scale(settings):
     """What the statistics say, band by band, of the fields and, where there is one, of their law."""
     before, after = fields_of(settings["data"])
     arrays = {"input": before[:, None]} | ({} if after is None else {"target": after[:, None]})
-    channels = {"channels": "vorticity=0o" if after is not None else "field=0e"}
-    pairs = open_pairs(arrays, distribution=after is None, **channels)
+    channels = "field=0e" if after is None else "vorticity=0o"
+    pairs = open_pairs(arrays, distribution=after is None, channels=channels)
     rows = scales(Investigation(pairs, action_on(pairs, "D4")), tuple(settings["edges"]))
     return {"kept": rows[-1]["distribution"]["preserved"]["name"], "bands": [_brief(row) for row in rows]}
 
@@ -127,9 +126,9 @@ def _weights_by_scale(settings):
     before, _ = fields_of(settings["data"])
     parts, spread = [], 0.0
     for low, high in zip(settings["edges"], (*settings["edges"][1:], np.inf), strict=True):
-        band = _passed(before, low, high)[:, None]
+        band = _passed(before, low, high)[: settings["train"]["fields"], None]
         if settings.get("turned_too"):
-            band = np.concatenate([np.rot90(band[:8], n, (2, 3)) for n in range(4)])
+            band = np.concatenate([np.rot90(band[::4], n, (2, 3)) for n in range(4)])
         network, _ = fitted(settings, band, band)
         weights = torch.cat(list(network.relaxed_weights().values()))
         power = spectrum(weights, network.group)
