@@ -60,7 +60,8 @@ def flow(runs):
     for axes in panels.flat:
         axes.grid(axis="y", color="#dddddd", linewidth=0.8)
         axes.set_axisbelow(True)
-        axes.legend(frameon=False, fontsize=8)
+        axes.title.set_fontsize(10)
+        axes.legend(frameon=False, fontsize=8, loc="center right" if axes is panels[1, 0] else "best")
     return figure
 
 
@@ -100,7 +101,7 @@ def _by_scale(panels, runs):
               label="the former, with its quarter turns")  # fmt: skip
     left.set_yscale("log")
     left.set(
-        title="Relaxed weights of the identity, random fields", ylabel="part that is not trivial", ylim=(1e-19, 1e3)
+        title="Relaxed weights of the identity, random fields", ylabel="part that is not trivial", ylim=(1e-19, 10)
     )
     for name, colour, label in (("planet", RED, "flow with β"), ("still", BLUE, "flow without (control)")):
         value, low, high = np.transpose([band["law"]["E"] for band in runs[f"{name}_scales"]["bands"]])
