@@ -150,4 +150,136 @@ def _discovered(runs):
     return rows
 
 
-JUDGES = {"square": square, "batio3": batio3, "pendulum": pendulum}
+def flow(runs):
+    rows = []
+    walls, even = ([run for name, run in runs.items() if name.startswith(f"{f}_weights")] for f in ("walls", "even"))
+    if walls and even:
+        by_wall, without = (
+            statistics.median(run["by_y"][0] + run["by_y"][-1] for run in ones) for ones in (walls, even)
+        )
+        claim = "flow, walls: median |w(y) − w(middle)| by the walls, over that of fields without walls"
+        rows.append(row(claim, by_wall / without, (">=", 3)))
+    for name, run in runs.items():
+        if "shifted" in name or "turned" in name:
+            limit = ("<=", ROUND_OFF)
+            rows.append(
+                row(f"flow, {name.replace('_weights_seed0', ' everywhere')}: spread of weights", run["spread"], limit)
+            )
+        elif name.endswith("_law"):
+            rows += _homogeneity(name.removesuffix("_law"), run)
+        elif name.endswith("_scales"):
+            rows += _isotropy(name.removesuffix("_scales"), run)
+    return rows + _read_by_scale(runs)
+
+
+def _homogeneity(name, run):
+    rows = []
+    for axis, about in run["translations"].items():
+        limit = ("<=", 0.05) if (name, axis) == ("walls", "y") else (">=", 0.05)
+        claim = f"flow, {name}: p-value of a tracer spreading alike all along {axis}"
+        rows.append(row(claim, about["p_value"], limit))
+    found, true = ([*run[key][0], *run[key][1]] for key in ("spreading", "true_spreading"))
+    apart = statistics.mean((a - b) ** 2 for a, b in zip(found, true, strict=True)) ** 0.5
+    claim = f"flow, {name}: root mean square error of diffusivities across the channel, over their mean"
+    return [*rows, row(claim, apart / statistics.mean(true), ("<=", 0.2))]
+
+
+BROKEN_IN = {"gaussian": [["B1"], ["B1"], [], []]}  # irreps of the fields' distribution, by band; others none
+
+
+def _isotropy(name, run):
+    bands = run["bands"]
+    fields = [band["fields_broken"] for band in bands]
+    if "law" not in bands[0]:
+        right = fields == BROKEN_IN.get(name, [[]] * len(bands))
+        said = "anisotropic below |k| = 8 and not above" if name in BROKEN_IN else "isotropic in every band"
+        return [row(f"flow, {name}: fields found {said}", int(right), ("=", 1))]
+    rows = [row(f"flow, {name}: bands in which the fields are found anisotropic", sum(map(bool, fields)), None)]
+    shares = [band["law"]["E"] for band in bands]
+    if name == "still":
+        broken = sum(len(band["law_broken"]) for band in bands)
+        rows.append(row("flow, still: irreps that the law breaks, over all bands", broken, ("=", 0)))
+        low = max(share[1] for share in shares)
+        return [*rows, row("flow, still: largest lower bound of the law's share in E", low, ("<=", 0.0))]
+    right = int("E" in bands[0]["law_broken"])
+    rows.append(row("flow, planet: the law breaks E at the largest scales", right, ("=", 1)))
+    values = [share[0] for share in shares]
+    least = min(before / after for before, after in itertools.pairwise(values))
+    rows.append(row("flow, planet: least fall of the law's share in E from a band to the next", least, (">=", 1)))
+    ratio = values[0] / values[-1]
+    return [*rows, row("flow, planet: the law's share in E at the largest scales over the smallest", ratio, (">=", 2))]
+
+
+def _read_by_scale(runs):
+    """Relaxed weights by band, of networks that return the field: over those of the control, medians over seeds."""
+    ones, others = (
+        [run["parts"] for key, run in runs.items() if key.startswith(f"{name}_weights")]
+        for name in ("gaussian", "isotropic")
+    )
+    if not (ones and others):
+        return []
+    pairs = zip(zip(*ones, strict=True), zip(*others, strict=True), strict=True)
+    ratios = [statistics.median(a) / statistics.median(b) for a, b in pairs]
+    claim = "flow, gaussian: part of relaxed weights over the control's, least of the bands below |k| = 8"
+    return [row(claim, min(ratios[:2]), (">=", 2))]
+
+
+KINDS = ("plain", "equivariant", "relaxed")
+
+
+def _by_kind(runs, start, where, measure):
+    """The errors of the seeds, by class of networks."""
+    found = {}
+    for kind in KINDS:
+        ones = [run for name, run in runs.items() if name.startswith(f"{start}{kind}_")]
+        found[kind] = [run["errors"][where][measure] for run in ones]
+    return found
+
+
+def _same_size(title, runs):
+    sizes = [run["parameters"] for run in runs.values() if "parameters" in run]
+    return row(f"{title}: largest number of parameters over the smallest", max(sizes) / min(sizes), ("<=", 1.03))
+
+
+def superresolution(runs):
+    rows = [_same_size("superresolution", runs)]
+    for flow_name in ("isotropic", "stratified"):
+        title, errors = f"superresolution, {flow_name}", _by_kind(runs, f"{flow_name}_", "test", "mae")
+        nothing = next(run["interpolation"] for name, run in runs.items() if name.startswith(flow_name))
+        mean = {kind: statistics.mean(values) for kind, values in errors.items()}
+        for kind in KINDS:
+            rows.append(row(f"{title}, {kind}: error over that of interpolation", mean[kind] / nothing, None))
+        rows.append(
+            row(f"{title}: error of relaxed over equivariant", mean["relaxed"] / mean["equivariant"], ("<=", 1))
+        )
+        rows.append(row(f"{title}: error of equivariant over plain", mean["equivariant"] / mean["plain"], ("<=", 1)))
+        rows.append(row(f"{title}: error of relaxed over plain", mean["relaxed"] / mean["plain"], ("<=", 1)))
+        if flow_name == "stratified":
+            worst = max(errors["relaxed"]) / min(errors["equivariant"] + errors["plain"])
+            rows.append(row(f"{title}: worst seed of relaxed over the best of the others", worst, ("<=", 1)))
+    return rows
+
+
+def smoke(runs):
+    rows = [_same_size("smoke", runs)]
+    for where, name in (("test", "other plumes"), ("future", "later times")):
+        errors = _by_kind(runs, "", where, "rmse")
+        mean = {kind: statistics.mean(values) for kind, values in errors.items()}
+        for kind in KINDS:
+            rows.append(row(f"smoke, {name}, {kind}: root mean square error, of a mean step", mean[kind], None))
+        for other in ("equivariant", "plain"):
+            claim = f"smoke, {name}: error of relaxed over {other}"
+            rows.append(row(claim, mean["relaxed"] / mean[other], ("<=", 1)))
+    for law, kept, broken in (("passive", "D4", set()), ("up", "Cs", {"E"})):
+        run = runs.get(f"{law}_discovery")
+        if run:
+            said = {irrep for irrep, about in run["irreps"].items() if about["verdict"] == "broken"}
+            claim = f"smoke, {law}: statistics keep {kept} and break {', '.join(broken) or 'nothing'}"
+            rows.append(row(claim, int(run["kept"] == kept and said == broken), ("=", 1)))
+    return rows
+
+
+JUDGES = {
+    "square": square, "batio3": batio3, "pendulum": pendulum,
+    "flow": flow, "superresolution": superresolution, "smoke": smoke,
+}  # fmt: skip

@@ -9,17 +9,16 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from networks import fitted, polar_direction, weights_of
+from predicted import smoke, smoke_jobs, superresolution, superresolution_jobs
 from targets import GRAVITY, crystals, images, kept_by, motion, windows
+from turbulent import flow, flow_jobs
 
-from subduce.config import build
 from subduce.data import open_pairs
 from subduce.discovery import action_on, discover
 from subduce.groups import admissible_irreps
-from subduce.models import RelaxedCNN, RelaxedCNNConfig
-from subduce.nn import equal_set, spectrum
 from subduce.records import write_whole
 
-CLOSE = 1e-8  # of the largest weight: what round-off may leave between weights that are equal
 V4 = {
     "name": "V4",
     "generators": {
@@ -40,7 +39,7 @@ def merged(settings, changes):
 def jobs(part, about, quick=False):
     """Names and settings of a part's runs."""
     about = merged(about, about["quick"]) if quick else about
-    return {"square": _squares, "batio3": _crystals, "pendulum": _pendulums}[part](about)
+    return _PARTS[part][0](about)
 
 
 def _squares(about):
@@ -97,7 +96,8 @@ def _collected(wanted, results, part, say):
     found = {}
     for name, result in zip(wanted, results, strict=True):
         found[name] = result
-        what = f"spread of weights {result['spread']:.3g}" if "spread" in result else f"keeps {result['kept']}"
+        what = f"spread of weights {result['spread']:.3g}" if "spread" in result else f"keeps {result.get('kept')}"
+        what = f"error {result['errors']['test']['mae']:.3g}" if "errors" in result else what
         say(f"{part:8} {name:32} {what}")
     return found
 
@@ -110,13 +110,13 @@ def one_run(part, name, settings, output):
         if found["settings"] == settings:
             return found
     started = time.perf_counter()
-    found = _DOES["discovery" if name.endswith("discovery") else part](settings)
+    found = _PARTS[part][1](settings, Path(output))
     found |= {"seconds": time.perf_counter() - started, "settings": settings}
     write_whole(path, json.dumps(found, indent=1) + "\n")
     return found
 
 
-def _pair(settings):
+def _pair(settings, _folder):
     """One pair of fields: what weights may come from it is known from the elements that keep both."""
     source, target = (
         crystals(settings["target"], settings["size"]) if "size" in settings else images(settings["target"])
@@ -128,8 +128,10 @@ def _pair(settings):
     return found | ({"direction": polar_direction(network)} if source.ndim == 4 else {})
 
 
-def _pendulum(settings):
-    """One trajectory in windows."""
+def _pendulum(settings, _folder):
+    """One trajectory in windows, or many for the statistics."""
+    if "trajectories" in settings:
+        return _discovered(settings)
     names = ("task", "equation", "damping", "frames", "window")
     pairs = windows(*(settings[name] for name in names), settings.get("reversed_too", False))
     network, loss = fitted(settings, *pairs)
@@ -153,51 +155,11 @@ def _discovered(settings):
     return {"kept": found["preserved"]["name"], "irreps": irreps}
 
 
-_DOES = {"square": _pair, "batio3": _pair, "pendulum": _pendulum, "discovery": _discovered}
-
-
-def fitted(settings, inputs, targets):
-    """A network trained by Adam on mean squares, and its last loss."""
-    train = settings["train"]
-    network = RelaxedCNN(build(RelaxedCNNConfig, settings["model"], source="config.yaml"))
-    optimiser = torch.optim.Adam(network.parameters(), lr=train["learning_rate"])
-    schedule = torch.optim.lr_scheduler.ExponentialLR(optimiser, train.get("decay", 1.0))
-    x, y = (torch.tensor(np.ascontiguousarray(array)) for array in (inputs, targets))
-    network.warn_of_edges(x, y)
-    shuffle, size = torch.Generator().manual_seed(settings["model"]["seed"]), train.get("batch") or len(x)
-    for _ in range(train["epochs"]):
-        order = torch.arange(len(x)) if size == len(x) else torch.randperm(len(x), generator=shuffle)
-        for rows in order.split(size):
-            optimiser.zero_grad()
-            torch.nn.functional.mse_loss(network(x[rows]), y[rows]).backward()
-            optimiser.step()
-        schedule.step()
-    with torch.no_grad():
-        return network, float(torch.nn.functional.mse_loss(network(x), y))
-
-
-def weights_of(network):
-    """What the relaxed weights of all layers say, each layer a bank."""
-    weights = torch.cat(list(network.relaxed_weights().values()))
-    parts = {name: part**0.5 for name, part in spectrum(weights, network.group).items()}
-    return {
-        "elements": list(network.group.elements),
-        "weights": weights.tolist(),
-        "spread": float((weights - weights[:, :1]).abs().max()),
-        "equal": list(equal_set(weights, network.group, tolerance=CLOSE)),
-        "spectrum": {name: part / max(parts.values()) for name, part in parts.items()},
-    }
-
-
-def polar_direction(network):
-    """The direction v of space that Σ_g w(g) R(g) maps onto, R the rotations and mirrors themselves; None if it is 0.
-
-    What keeps the weights keeps v, which turns as the polar vector does: so it tells T1u from irreps like it without
-    any label.
-    """
-    weights = torch.cat(list(network.relaxed_weights().values())).numpy()
-    mapped = np.einsum("lg,gij->ilj", weights, network.group.matrices).reshape(3, -1)
-    directions, sizes, _ = np.linalg.svd(mapped, full_matrices=False)
-    if sizes[0] < CLOSE * np.abs(weights).max():
-        return None
-    return (directions[:, 0] * np.sign(directions[:, 0].sum())).tolist()
+_PARTS = {  # which runs there are, and what each does
+    "square": (_squares, _pair),
+    "batio3": (_crystals, _pair),
+    "pendulum": (_pendulums, _pendulum),
+    "flow": (flow_jobs, flow),
+    "superresolution": (superresolution_jobs, superresolution),
+    "smoke": (smoke_jobs, smoke),
+}
