@@ -26,7 +26,8 @@ _KNOWN = {
     **{"charges": "0e", "magmoms": "0e", "velocities": "1o", "momenta": "1o"},
 }
 _READ = ("energy", "forces", "stress")
-_BEYOND = ("finer", "next")
+_BEYOND = ("finer", "next", "waves")
+_WAVES = np.arange(1, 21)  # half waves over the range of distances, only tested against
 _RICHNESS = (  # by species, functions of the distance for the target's degrees and for others
     *((True, 6, 2), (True, 4, 2), (True, 4, 1), (True, 2, 1), (True, 1, 1)),
     *((False, 4, 2), (False, 2, 1), (False, 1, 1)),
@@ -89,7 +90,8 @@ def open_clouds(
         units="group:structure",
         distribution=goal is None,
     )
-    return replace(pairs, nested=(sum(sizes[:2]), sum(sizes[: len(sizes) - about.beyond])))
+    ends = [sum(sizes[: len(sizes) - count * len(about.degrees)]) for count in (len(_BEYOND), 1)]
+    return replace(pairs, nested=(sum(sizes[:2]), *ends))
 
 
 def _frames(path: str | Path) -> list[Frame]:
@@ -293,11 +295,6 @@ class _Surroundings:
         names = [*(("near", l) for l in self.steps), *product(_BEYOND, self.degrees)]
         return found | {f"{name}{l}": f"{l}{'eo'[l % 2]}" for name, l in names}
 
-    @property
-    def beyond(self) -> int:
-        """How many of the variables, the last ones, only larger classes of laws have."""
-        return len(_BEYOND) * len(self.degrees)
-
     def features(self, frame: Frame) -> dict[str, np.ndarray]:
         """Every variable [atoms, channels] of a structure, or [1, channels] their sums."""
         n, kinds = len(frame.atomic_numbers), len(self.species)
@@ -314,8 +311,11 @@ class _Surroundings:
             return found
 
         envelope = self._bumps(lengths, 1)
-        density = around(envelope, 0)
-        found = {"density": density, "gradient": around(envelope, 1), "species": own[:, 1 if self.by_atom else 0 :]}
+        density, gradient = around(envelope, 0), around(envelope, 1)
+        waves = np.cos(np.pi / (self.cutoff - self.nearest) * (lengths - self.nearest)[:, None] * _WAVES)
+        scalars = np.stack([density[:, 0, 0], np.linalg.norm(gradient[:, 0], axis=1)], axis=1)
+        crowded = np.cos(np.pi / 4 * scalars[:, :, None] * _WAVES[:3]).reshape(n, -1)
+        found = {"density": density, "gradient": gradient, "species": own[:, 1 if self.by_atom else 0 :]}
         for name in self.vectors:
             vector = self._vector(frame, name)
             found |= {name: vector, f"{name}_by_species": own[:, 1:, None] * vector[:, None]}
@@ -330,6 +330,8 @@ class _Surroundings:
         for l in self.degrees:
             found[f"finer{l}"] = around(self._bumps(lengths, 2 * self.steps[l]), l)
             found[f"next{l}"] = around(envelope * density[sender][:, :, 0], l)
+            both = around(envelope * waves, l), crowded[:, :, None] * around(envelope, l)
+            found[f"waves{l}"] = np.concatenate(both, axis=1)
         flat = {name: value.reshape(n, -1) for name, value in found.items()}
         return flat if self.by_atom else {name: value.sum(axis=0)[None] for name, value in flat.items()}
 

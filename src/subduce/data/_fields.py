@@ -50,7 +50,7 @@ class Pairs:
     _lag: int = field(repr=False)
     _memo: dict[str, FieldSurvey] = field(default_factory=dict, repr=False)
     nested: tuple[int, ...] = ()
-    """How many of the first input channels laws may have products of, and how many the smallest class of laws has."""
+    """How many of the first input channels laws may have products of, a small class of laws has, and a finer one."""
 
     @property
     def n_samples(self) -> int:

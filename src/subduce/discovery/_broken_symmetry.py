@@ -58,7 +58,7 @@ class Investigation:
             radius = 2 if min(self.pairs.shape) > 4 else 1
             return LocalFunctions.stencil(channels, dimension, radius, degree=2, powers=3)
         if self.pairs.nested:
-            return LocalFunctions(channels, ((),), 2, 3, self.pairs.nested[0])
+            return LocalFunctions(channels, ((),), 2, 3, self.pairs.nested[:2])
         degree = 1
         while degree < 9:
             larger = LocalFunctions(channels, ((),), degree + 1, degree + 1)
@@ -117,6 +117,8 @@ class Investigation:
         """The classes of laws that the estimator has, from small to large."""
         wanted = {"stencil": "stencil", "polynomial": "polynomial"}.get(self.estimator, "")
         found = [rung for rung in self.classes if rung.name.startswith(wanted)] or list(self.classes[:1])
+        if self.pairs.nested:
+            found = [r for i, r in enumerate(found) if not i or len(r.functions) <= len(self.pairs) // _PER_FUNCTION]
         sizes = np.maximum.accumulate([0, *(len(rung.functions) for rung in found)])
         return tuple(rung for rung, before in zip(found, sizes, strict=False) if len(rung.functions) > before)
 
@@ -126,16 +128,17 @@ class Investigation:
         return self._nested() if self.pairs.nested else classes_of(self.everything)
 
     def _nested(self) -> tuple[Rung, ...]:
-        """Classes of laws of point clouds, as large as so many samples bear."""
+        """Classes of laws of point clouds; the last has symmetric laws for placebos, more than is usually fitted."""
         degrees = np.array([len(f) for f in self.everything.functions])
-        small = np.array([max(f, default=0) < self.pairs.nested[1] for f in self.everything.functions])
+        last = np.array([max(f, default=0) for f in self.everything.functions])
+        _, small, finer = self.pairs.nested
         classes = {
-            "linear in the features": (degrees <= 1) & small,
-            "linear in finer features": degrees <= 1,
-            "polynomial of degree 2": degrees <= 2,
+            "linear in the features": (degrees <= 1) & (last < small),
+            "linear in finer features": (degrees <= 1) & (last < finer),
+            "polynomial of degree 2": (degrees <= 2) & (last < finer),
+            "polynomial of degree 2 with the finest features": degrees <= 2,
         }
-        found = [Rung(name, np.flatnonzero(chosen)) for name, chosen in classes.items()]
-        return tuple(r for i, r in enumerate(found) if not i or len(r.functions) <= len(self.pairs) // _PER_FUNCTION)
+        return tuple(Rung(name, np.flatnonzero(chosen)) for name, chosen in classes.items())
 
     @cached_property
     def fits(self) -> tuple[Rung, float]:
@@ -218,7 +221,11 @@ class Investigation:
         known = np.eye(m * q)[:, inside.reshape(-1)]
         symmetric = evidence.laws.part(self.group.irreps[0])
         more = symmetric[:, np.abs(symmetric[inside.reshape(-1)]).max(axis=0, initial=0) < 1e-9]
-        return evidence.beyond(known, more).p_value
+        if not self.pairs.nested:
+            return evidence.beyond(known, more).p_value
+        linear = np.repeat([len(f) <= 1 for f in self.everything.functions], q)
+        finer = np.abs(more[~linear]).max(axis=0, initial=0) < 1e-9  # of single neighbours, and of products of sums
+        return min(1.0, 2 * min(evidence.beyond(known, more[:, some]).p_value for some in (finer, ~finer)))
 
     @cached_property
     def _turned(self) -> np.ndarray:

@@ -11,7 +11,7 @@ from subduce.groups import FiniteGroup, GroupIrrep, Subgroup, adapted_basis, inv
 
 from ._actions import blocks
 from ._moments import Moments
-from ._significance import Size, Test, mean_is_zero, mean_size, size_of
+from ._significance import Size, Test, mean_is_zero, mean_size, size_of, whitening
 
 _DRAWS = 400
 _PLACEBOS = 399
@@ -138,11 +138,11 @@ class Evidence:
         if not tested.shape[1]:
             return Test(1.0, 0.0, 0, "nothing to test")
         clean, inverse = self._projected(nuisance, tested)
-        information = tested.T @ self._curved(clean)
         floor = _LOST * float(np.abs(np.linalg.eigvalsh(self.gram)).max())
+        whitener = whitening(tested.T @ self._curved(clean), floor)
 
         def test(scores: np.ndarray) -> Test:
-            return mean_is_zero(scores, information, floor=floor, nothing=_EXACT * self.total)
+            return mean_is_zero(scores, whitener=whitener, nothing=_EXACT * self.total)
 
         if self.left_out:
             return test(self._left_out(nuisance, tested))

@@ -26,7 +26,7 @@ class LocalFunctions:
     offsets: tuple[tuple[int, ...], ...]
     degree: int = 1
     powers: int = 1  # products of values at the point itself go up to this degree
-    own: int | None = None  # how many of the first channels products may have, all but one of their factors
+    own: tuple[int, ...] = ()  # products are of so many first channels, with one factor of so many
 
     @classmethod
     def stencil(
@@ -52,11 +52,12 @@ class LocalFunctions:
     @cached_property
     def functions(self) -> tuple[tuple[int, ...], ...]:
         """For each function the places of its factors among `values`, ascending."""
-        own, everything = range(self.channels if self.own is None else self.own), range(len(self.values))
+        everything, (few, some) = range(len(self.values)), self.own or (self.channels, len(self.values))
+        own = range(few)
         found: dict[tuple[int, ...], None] = {(): None}
         for degree in range(1, self.degree + 1):
             for central in combinations_with_replacement(own, degree - 1):
-                for last in everything:
+                for last in everything if degree == 1 else range(some):
                     found[tuple(sorted((*central, last)))] = None
         for degree in range(self.degree + 1, self.powers + 1):
             for factors in combinations_with_replacement(own, degree):

@@ -14,7 +14,7 @@ from ._broken_symmetry import Investigation
 from ._distribution import Distribution
 from ._laws import Evidence
 from ._moments import Moments, gather
-from ._significance import benjamini_yekutieli, holm, mean_is_zero
+from ._significance import benjamini_yekutieli, holm, mean_is_zero, whitening
 
 _BOXES, _MODES, _DRAWS = 8, 2, 200
 _IN_MEMORY = 1 << 28  # numbers
@@ -88,7 +88,7 @@ def _translation(found: Investigation, axis: int) -> float:
             information[k, :, j] = np.einsum("s,sab->ab", mode * other, grams) - weighted[k] @ inverse @ weighted[j]
     whole = np.kron(information.reshape(len(modes) * m, -1), np.eye(q))
     stacked = np.stack(scores, axis=1).reshape(units, -1)
-    return mean_is_zero(stacked, whole).p_value
+    return mean_is_zero(stacked, whitener=whitening(whole)).p_value
 
 
 def _modes(slabs: int, periodic: bool) -> list[np.ndarray]:

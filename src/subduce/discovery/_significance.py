@@ -27,21 +27,19 @@ class Test:
 
 def mean_is_zero(
     scores: Float[np.ndarray, "units k"],
-    information: Float[np.ndarray, "k k"] | None = None,
     *,
-    floor: float = 0.0,
+    whitener: Float[np.ndarray, "k white"] | None = None,
     nothing: float = 0.0,
 ) -> Test:
     """Whether the scores of exchangeable units have the mean zero.
 
     With many units for each direction, Hotelling's test in the form of the score test, (n − k) T / (k (n − T)) ~
     F(k, n − k) with T = (Σs)ᵀ (Σ s sᵀ)⁻¹ (Σs). With few, the quadratic form (Σs)ᵀ I⁻¹ (Σs) under random signs of the
-    units: all signs up to 14 units, else a gamma law with the first three moments of that distribution. `information`
-    is I, by default the sum of squares; directions with less than `floor` of it are left out.
+    units: all signs up to 14 units, else a gamma law with the first three moments of that distribution. `whitener` is
+    that of I, by default the sum of squares.
     """
     units = len(scores)
-    information = scores.T @ scores if information is None else information
-    white = scores @ _whitener(information, floor)
+    white = scores @ (whitening(scores.T @ scores) if whitener is None else whitener)
     k = white.shape[1]
     if k == 0 or float((white**2).sum()) <= nothing:
         return Test(1.0, 0.0, k, "nothing to test")
@@ -65,7 +63,7 @@ def _gamma_tail(kernel: np.ndarray) -> float:
     """P(εᵀ K ε ≥ 1ᵀ K 1) for random signs, by a gamma law with the same mean, variance and skewness."""
     apart = kernel - np.diag(np.diag(kernel))
     excess, variance = float(apart.sum()), 2 * float((apart**2).sum())
-    third = 8 * float(np.einsum("ij,jk,ki->", apart, apart, apart))
+    third = 8 * float(((apart @ apart) * apart).sum())
     if variance <= 0:
         return 1.0
     z, skew = excess / variance**0.5, third / variance**1.5
@@ -74,8 +72,8 @@ def _gamma_tail(kernel: np.ndarray) -> float:
     return float(stats.pearson3.sf(z, skew))
 
 
-def _whitener(information: np.ndarray, floor: float) -> np.ndarray:
-    """A matrix that makes an information matrix the identity, without the directions that it knows nothing of."""
+def whitening(information: Float[np.ndarray, "k k"], floor: float = 0.0) -> Float[np.ndarray, "k white"]:
+    """A matrix that makes an information matrix the identity, without directions of less than `floor` of it."""
     values, vectors = np.linalg.eigh((information + information.T) / 2)
     kept = values > max(floor, _SMALL * float(values.max(initial=0.0)), 1e-300)
     return vectors[:, kept] / np.sqrt(values[kept])

@@ -196,3 +196,12 @@ def test_a_cutoff_is_of_clouds_alone():
     x = np.random.default_rng(0).normal(size=(20, 3))
     with pytest.raises(InputError, match="cutoff 2"):
         discover_symmetries({"input": x, "target": x}, "Oh", cutoff=2.0)
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("law", [lambda r: 3 * np.cos(9 * r), lambda r: (0.7 / r) ** 7 - (0.7 / r) ** 13])
+def test_a_rich_law_of_stretched_clouds_is_not_called_broken(discover, law, seed):
+    """Where the clouds themselves are longer along z, what the features miss of the law looks like breaking."""
+    clouds = scattered(np.random.default_rng(seed), 160, 8) * [1, 1, 1.4]
+    found = discover(clouds, "Oh", options={"target": "forces"}, forces=pushed(clouds, law))
+    assert not broken(found)
