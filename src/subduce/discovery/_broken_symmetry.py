@@ -381,28 +381,34 @@ class Investigation:
                 )
         return max(found, default=float("nan"))
 
-    def _warnings(self, kept: Sequence[Subgroup]) -> list[str]:
-        found = []
+    def of_fit(self) -> list[str]:
+        """What is to be said of a class of laws that does not fit, or of networks."""
+        beyond = "symmetric laws beyond this class are needed (lack of fit)"
         if self.calibrated:
             assert self.surrogate is not None
-            found.append(
-                "symmetric laws beyond this class are needed (lack of fit): p-values are calibrated with placebos from "
-                f"the best symmetric {self.surrogate.name}"
-            )
-        elif not self.trusted:
+            return [f"{beyond}: p-values are calibrated with placebos from the best symmetric {self.surrogate.name}"]
+        if not self.trusted:
             why = f"; {self.why_no_network}" if self.estimator == "auto" and self.why_no_network else ""
-            found.append(f"symmetric laws beyond this class are needed (lack of fit): nothing is called broken{why}")
-        elif self.cautious:
-            found.append(f"the inputs themselves break the group: p-values of networks are taken times {_CAUTION}")
+            return [f"{beyond}: nothing is called broken{why}"]
+        times = f"the inputs themselves break the group: p-values of networks are taken times {_CAUTION}"
+        return [times] if self.cautious else []
+
+    def _warnings(self, kept: Sequence[Subgroup]) -> list[str]:
+        found = self.of_fit()
         if len(kept) > 1:
             also = ", ".join(k.setting for k in kept[1:4])
             found.append(f"the data do not tell {kept[0].setting} from {also}")
         unseen = [i.name for i in self.group.irreps[1:] if not len(self.evidence.laws.bases[i.name])]
         if unseen:
-            found.append(f"no law of this class has parts in {', '.join(unseen)}; these cannot be seen")
+            found.append(unseen_in(unseen))
         if self.pairs.shape and not all(self.pairs.periodic):
             found.append("points near the ends of axes that do not repeat are left out")
         return found
+
+
+def unseen_in(names: Sequence[str]) -> str:
+    """The warning of irreps in which no law of a class has a part."""
+    return f"no law of this class has parts in {', '.join(names)}; these cannot be seen"
 
 
 def discover(

@@ -1,8 +1,9 @@
 """Laws of vectors under all rotations and reflections: which irreps of O(3) are broken, along what."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import permutations
 from typing import Any
 
 import numpy as np
@@ -11,17 +12,18 @@ from jaxtyping import Float
 
 from subduce.config import InputError
 from subduce.data import Pairs
-from subduce.groups import Subgroup, point_group, subgroups
+from subduce.groups import FiniteGroup, Subgroup, point_group, subgroups
 from subduce.o3 import Irrep, Irreps, axis_angle_to_matrix, irrep_matrix
 
 from ._actions import action_on
-from ._broken_symmetry import Investigation
+from ._broken_symmetry import Estimator, Investigation, check_pairs, unseen_in
 from ._describe import described
 from ._laws import Evidence
 from ._local import LocalFunctions
-from ._significance import Test, holm
+from ._significance import Test, detectable, holm
 
 _AXES = {"Lx": (1.0, 0.0, 0.0), "Ly": (0.0, 1.0, 0.0), "Lz": (0.0, 0.0, 1.0)}
+_ALIKE = 0.15  # of the largest: principal values of a tensor nearer than this single out no axis
 _NEAR = 0.1  # radians: axes of the data nearer than this to x, y, z are taken to be those
 
 
@@ -37,16 +39,25 @@ class Continuous:
     group: str
     level: float = 0.05
     delta: float = 0.01
+    estimator: Estimator = "auto"
     seed: int = 0
+    progress: Callable[[int, int], None] = lambda done, total: None
 
     @cached_property
     def _finite(self) -> Investigation:
         if self.pairs.shape:
             raise InputError(f"{self.group} does not act on a grid: on fields take Oh, O or D4h, which do exactly")
+        if self.estimator not in ("auto", "polynomial"):
+            raise InputError(f"--estimator {self.estimator}: vectors under {self.group} take auto or polynomial")
         if self.pairs.input_channels.coordinates != ("x", "y", "z"):
             raise InputError(f"{self.group} acts on vectors of space, and these lie in the plane; take Dn or Cn")
         action = action_on(self.pairs, point_group("Ih" if self.with_inversion else "I"))
-        return Investigation(self.pairs, action, self.level, self.delta, seed=self.seed)
+        return Investigation(self.pairs, action, self.level, self.delta, self.estimator, self.seed, self.progress)
+
+    @property
+    def stopped_after(self) -> int | None:
+        """The number of pairs after which an interruption ended the pass over the data."""
+        return self._finite.stopped_after
 
     @property
     def with_inversion(self) -> bool:
@@ -56,7 +67,7 @@ class Continuous:
     @cached_property
     def evidence(self) -> Evidence:
         """What the data say about the laws of the class that fits."""
-        return self._finite.evidence
+        return self._finite.local_evidence
 
     def matrix(self, rotation: Float[np.ndarray, "3 3"]) -> Float[np.ndarray, "laws laws"]:
         """How an orthogonal matrix turns the laws."""
@@ -69,7 +80,7 @@ class Continuous:
     @cached_property
     def _functions(self) -> tuple[LocalFunctions, list[int]]:
         """All functions of no higher degree than the class that fits has, and which of them it has."""
-        everything, (rung, _) = self._finite.everything, self._finite.fits
+        everything, (rung, _) = self._finite.everything, self._finite.local
         used = [everything.functions[i] for i in rung.functions]
         degree = max(map(len, used))
         functions = replace(everything, degree=min(degree, everything.degree), powers=degree)
@@ -103,18 +114,19 @@ class Continuous:
 
     def basis(self, name: str) -> Float[np.ndarray, "copies laws dim"]:
         """Laws that turn as the components of an irrep, copy after copy."""
-        part = self.parts[name]
-        irrep = Irrep.parse(name)
+        part, irrep = self.parts[name], Irrep.parse(name)
         even = Irrep(irrep.l, 1)
         small = _generators(lambda turn: irrep_matrix(even, torch.from_numpy(turn)).numpy(), irrep.l)
-        inside = np.einsum("ia,kij,jb->kab", part, self.generators, part)
-        n, d = part.shape[1], irrep.dim
-        both = zip(inside, small, strict=True)
-        equations = np.concatenate([np.kron(a, np.eye(d)) - np.kron(np.eye(n), s.T) for a, s in both])
-        values, right = np.linalg.svd(equations, full_matrices=False)[1:]
-        null = right[np.sum(values > 1e-8) :]
-        maps = [part @ row.reshape(n, d) * d**0.5 for row in null]
-        return np.stack([found * _sign(found, irrep, self.evidence.laws.shape[1]) for found in maps])
+        inside = np.einsum("ia,kij,jb->kab", part, self.generators, part, optimize=True)
+        values, vectors = np.linalg.eigh(-inside[1] @ inside[1])
+        words = [(np.eye(irrep.dim)[irrep.l], vectors[:, values < 0.5])]  # turns about y leave one law of each copy
+        fresh = words
+        for _ in range(irrep.l):  # turns about x and z make all others from it
+            fresh = [(small[axis] @ one, inside[axis] @ laws) for one, laws in fresh for axis in (0, 2)]
+            words = [*words, *fresh]
+        back = np.linalg.pinv(np.stack([one for one, _ in words], axis=1))
+        maps = np.einsum("wnc,wd->cnd", np.stack([laws for _, laws in words]), back, optimize=True)
+        return np.stack([law * _sign(law, irrep, self.evidence.laws.shape[1]) for law in part @ maps])
 
     # -- tests
 
@@ -124,40 +136,57 @@ class Continuous:
         return self.evidence.score(np.concatenate(others, axis=1), self.parts[name])
 
     def kept(self, fixed: Float[np.ndarray, "laws laws"]) -> Test:
-        """Whether the law lies where a projector sends everything."""
-        values, vectors = np.linalg.eigh((fixed + fixed.T) / 2)
-        return self.evidence.score(vectors[:, values > 0.5], vectors[:, values <= 0.5])
+        """Whether the law's parts in the broken irreps lie where a projector sends everything, whatever the others."""
+        broken = np.concatenate([self.parts[name] for name in self._by_size], axis=1)
+        values, vectors = np.linalg.eigh(broken.T @ fixed @ broken)
+        others = [part for name, part in self.parts.items() if name not in self._by_size]
+        return self.evidence.score(
+            np.concatenate([broken @ vectors[:, values > 0.5], *others], axis=1), broken @ vectors[:, values <= 0.5]
+        )
+
+    @cached_property
+    def _cube(self) -> FiniteGroup:
+        return point_group("Oh" if self.with_inversion else "O")
+
+    @cached_property
+    def _turned(self) -> tuple[np.ndarray, np.ndarray]:
+        """How the elements of the cube's group, in the data's frame, turn the functions and the targets."""
+        turns = np.einsum("ai,gab,bj->gij", self.frame, self._cube.matrices, self.frame)
+        sides = self.pairs.input_channels, self.pairs.target_channels or self.pairs.input_channels
+        left, right = (side.matrices(turns) for side in sides)
+        functions, chosen = self._functions
+        return functions.matrices(np.zeros((len(turns), 0, 0)), left)[:, chosen][:, :, chosen], right
 
     def fixed_by(self, finite: Subgroup, axis: int | None) -> Float[np.ndarray, "laws laws"]:
         """The projector on the laws kept by a finite group in the data's frame, and by all turns about an axis."""
-        members = finite.parent.matrices[list(finite.members)]
-        projector = np.mean([self.matrix(self.frame.T @ matrix @ self.frame) for matrix in members], axis=0)
+        left, right = (turned[list(finite.members)] for turned in self._turned)
+        projector = np.einsum("gab,gcd->acbd", left, right, optimize=True) / finite.order
+        projector = projector.reshape(self.generators.shape[1:])
         if axis is None:
             return projector
         about = np.einsum("a,aij->ij", self.frame[axis], self.generators)
         values, vectors = np.linalg.eigh(-about @ about)
         still = vectors[:, values < 1e-6]
-        both = still @ still.T
-        return _meet(projector, both)
+        return _meet(projector, still @ still.T)
 
     @cached_property
     def frame(self) -> Float[np.ndarray, "3 3"]:
-        """Rows: the axes that the broken parts single out, x, y, z where they are near these."""
+        """Rows: the axes that the broken parts single out, x, y, z where they are near these, in the order nearest."""
         wanted: list[np.ndarray] = []
         for name in self._by_size:
-            irrep = Irrep.parse(name)
-            if irrep.l == 1:
-                wanted.append(self._main(name))
-            elif irrep.l == 2:
-                wanted.extend(np.linalg.eigh(_tensor(self._main(name)))[1].T[::-1])
+            degree = Irrep.parse(name).l
+            main = self._main(name) if degree in (1, 2) else np.zeros(0)
+            wanted += [main] if degree == 1 else list(_principal(_tensor(main))) if degree == 2 else []
         axes: list[np.ndarray] = []
         for vector in [*wanted, *np.eye(3)]:
-            left = vector - sum((a * (a @ vector) for a in axes), np.zeros(3))
+            nearest = int(np.argmax(np.abs(vector)))
+            near = abs(vector[nearest]) > np.cos(_NEAR) * np.linalg.norm(vector)
+            left = np.eye(3)[nearest] if near else vector
+            left = left - sum((a * (a @ left) for a in axes), np.zeros(3))
             if len(axes) < 3 and np.linalg.norm(left) > 0.3:
                 axes.append(left / np.linalg.norm(left))
-        snapped = [np.eye(3)[int(np.argmax(np.abs(a)))] for a in axes]
-        near = all(np.arccos(min(1.0, abs(float(a @ s)))) < _NEAR for a, s in zip(axes, snapped, strict=True))
-        return np.eye(3) if near and len({tuple(s) for s in snapped}) == 3 else np.stack(axes)
+        order = max(permutations(range(3)), key=lambda order: sum(abs(axes[i][k]) for k, i in enumerate(order)))
+        return np.stack([axes[i] * np.sign(axes[i][np.argmax(np.abs(axes[i]))]) for i in order])
 
     @cached_property
     def _p_values(self) -> dict[str, float]:
@@ -176,22 +205,45 @@ class Continuous:
 
     def _main(self, name: str) -> np.ndarray:
         """The direction of the irrep along which most of the law's part lies, of unit length."""
-        return self.evidence.direction(self.basis(name))
+        found = self.evidence.direction(self.basis(name))
+        usual = self._usual(name)
+        return (
+            found
+            if usual is None
+            else found * (np.sign(self.evidence.along(usual @ found, self.basis(name) @ found)) or 1)
+        )
+
+    def _usual(self, name: str) -> Float[np.ndarray, "laws dim"] | None:
+        """The law that people mean by an irrep: E of a = E, B of a = v × B, S of a = S v; for vectors alone."""
+        m, q = self.evidence.laws.shape
+        found = np.zeros((m, q, Irrep.parse(name).dim))
+        if str(self._target_irreps) != "1x1o" or name not in ("1o", "1e", "2e"):
+            return None
+        if name == "1o":
+            found[0] = np.eye(3)
+        elif self.pairs.input_channels.irreps[0].ir != Irrep(1, -1) or m < 4:
+            return None
+        elif name == "1e":
+            found[1:4] = np.cross(np.eye(3)[:, None], np.eye(3)[None]).transpose(0, 2, 1)  # (e_a × B_c)_b
+        else:
+            found[1:4] = np.stack([_tensor(row) for row in np.eye(5)], axis=-1)
+        return found.reshape(m * q, -1)
 
     # -- results
 
     def results(self) -> dict[str, Any]:
         """Everything, as for a finite group; elements are the generators of turns, and inversion."""
-        rung, lack = self._finite.fits
+        rung, lack = self._finite.local
         return {
             "group": self.group,
             "order": None,
             "kind": "functional",
             "preserved": self._preserved(),
+            "proven": self._proven(),
             "elements": self._elements(),
             "irreps": [self._irrep(name, p) for name, p in self._p_values.items()],
             "frame": self.frame.tolist(),
-            "detectable_effect": self._finite._detectable(),
+            "detectable_effect": self._detectable(),
             "level": self.level,
             "delta": self.delta,
             "correction": "largest first among closed subgroups, Holm over irreps",
@@ -199,7 +251,8 @@ class Continuous:
             "units": self._finite.moments.units,
             "explained": 1 - self.evidence.residual_share,
             "lack_of_fit": {"p_value": lack, "flag": not self._finite.trusted},
-            "warnings": [] if self._finite.trusted else ["symmetric laws beyond this class are needed (lack of fit)"],
+            "calibration": "placebo" if self._finite.calibrated else None,
+            "warnings": self._warnings(),
         }
 
     def _elements(self) -> list[dict[str, Any]]:
@@ -249,37 +302,78 @@ class Continuous:
     def _target_irreps(self) -> Irreps:
         return (self.pairs.target_channels or self.pairs.input_channels).irreps
 
+    def _detectable(self) -> float:
+        """The largest over the irreps of the effect that would be found with power 0.8."""
+        whole, units = self.evidence.size.value, self.evidence.moments.units
+        parts = [part for name, part in self.parts.items() if name != "0e" and units > part.shape[1] + 1]
+        sizes = [
+            detectable(part.shape[1], units, self.level) ** 0.5 * self.evidence.noise_along(part) for part in parts
+        ]
+        return max(sizes, default=float("nan")) / whole if whole > 0 else float("nan")
+
+    def _warnings(self) -> list[str]:
+        names = [f"{l}{parity}" for l in range(4) for parity in ("eo" if self.with_inversion else "e")]
+        unseen = [name for name in names if name not in self.parts]
+        return [*self._finite.of_fit(), *([unseen_in(unseen)] if unseen else [])]
+
+    def _closed(self) -> Iterator[tuple[dict[str, Any], Float[np.ndarray, "laws laws"]]]:
+        """Closed subgroups about the data's axes with the projectors on the laws that they keep, largest first."""
+        scalars = [self.parts.get(scalar, np.zeros((len(self.generators[0]), 0))) for scalar in ("0e", "0o")]
+        yield _whole("O3" if self.with_inversion else "SO3", self.group), scalars[0] @ scalars[0].T
+        if self.with_inversion:
+            yield _whole("SO3", "SO(3)"), scalars[0] @ scalars[0].T + scalars[1] @ scalars[1].T
+        everything = subgroups(self._cube)
+        for finite in everything:
+            for axis, along in enumerate(self.frame):
+                if continued := _continued(finite, axis):
+                    about = _symbol("1o", along).removeprefix("along ").lstrip("+-").strip("()")
+                    named = _whole(continued, f"{continued}({about})") | {"axis": (along.round(4) + 0.0).tolist()}
+                    yield named, self.fixed_by(finite, axis)
+        for finite in everything:
+            yield described(finite), self.fixed_by(finite, None)
+
     def _preserved(self) -> dict[str, Any]:
         """The largest closed subgroup, of those about the data's axes, that is not rejected."""
+        closed = self._closed()
+        whole, _ = next(closed)
         if not self._by_size:
-            name = "O3" if self.with_inversion else "SO3"
-            return {"name": name, "order": None, "elements": [], "conjugacy": self.group}
-        found: list[tuple[tuple, dict[str, Any]]] = []
-        whole = point_group("Oh" if self.with_inversion else "O")
-        for finite in subgroups(whole):
-            for axis in (0, 1, 2):
-                continued = _continued(finite, axis)
-                if continued and self.kept(self.fixed_by(finite, axis)).p_value >= self.level:
-                    rank = (1, finite.order)
-                    along = self.frame[axis].round(4).tolist()
-                    about = _symbol("1o", self.frame[axis]).removeprefix("along ").lstrip("+-").strip("()")
-                    found.append((rank, {"name": continued, "order": None, "axis": along, "elements": [],
-                                         "conjugacy": f"{continued}({about})"}))  # fmt: skip
-            larger = not found or (not found[0][0][0] and finite.order >= found[0][0][1])
-            if larger and self.kept(self.fixed_by(finite, None)).p_value >= self.level:
-                found.append(((0, finite.order), described(finite)))
-        return max(found, key=lambda pair: pair[0])[1]
+            return whole
+        return next(found for found, fixed in closed if self.kept(fixed).p_value >= self.level)
+
+    def _proven(self) -> dict[str, Any]:
+        """The largest closed subgroup of which every element moves the law by less than delta, with 95 % confidence.
+
+        No element moves a law by more than twice its distance from the laws that the subgroup keeps.
+        """
+        whole, found = self.evidence.size.value, {}
+        for found, fixed in self._closed():
+            if found["order"] == 1:
+                break
+            away = self.evidence.size_of_image(lambda laws, fixed=fixed: laws - laws @ fixed).over(whole)
+            if 2 * away.upper < self.delta and self._finite.trusted:
+                break
+        return found
 
 
 def discover_continuous(
-    pairs: Pairs, group: str, *, level: float = 0.05, delta: float = 0.01, seed: int = 0,
-    progress: Callable[[int, int], None] = lambda done, total: None,
+    pairs: Pairs, group: str, *, level: float = 0.05, delta: float = 0.01, estimator: Estimator = "auto",
+    seed: int = 0, progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> dict[str, Any]:  # fmt: skip
     """Which irreps of O(3) or SO(3) the law from vectors to vectors breaks, and along which directions."""
-    del progress
-    if pairs.identity:
-        raise InputError("target and input are the same array: the identity keeps every symmetry; see --distribution")
-    return Continuous(pairs, group, level, delta, seed).results()
+    check_pairs(pairs)
+    return Continuous(pairs, group, level, delta, estimator, seed, progress).results()
+
+
+def _whole(name: str, setting: str) -> dict[str, Any]:
+    return {"name": name, "order": None, "elements": [], "conjugacy": setting}
+
+
+def _principal(tensor: Float[np.ndarray, "3 3"]) -> Float[np.ndarray, "some 3"]:
+    """The principal axes of a symmetric traceless tensor, the largest first; where two are alike, that alone."""
+    values, vectors = np.linalg.eigh(tensor)
+    order = np.argsort(-np.abs(values))
+    alike = abs(values[order[1]] - values[order[2]]) < _ALIKE * abs(values[order[0]])
+    return vectors.T[order[: 1 if alike else 3]]
 
 
 def _generators(matrix: Callable[[np.ndarray], np.ndarray], degree: int) -> Float[np.ndarray, "3 dim dim"]:
@@ -339,4 +433,4 @@ def _symbol(name: str, direction: np.ndarray) -> str:
         largest = int(np.argmax(np.abs(direction)))
         if abs(direction[largest]) > np.cos(_NEAR):
             return f"along {'+' if direction[largest] > 0 else '-'}{'xyz'[largest]}"
-    return "(" + ",".join(f"{component:.2f}" for component in direction) + ")"
+    return "(" + ",".join(f"{component:.2f}" for component in np.round(direction, 2) + 0.0) + ")"

@@ -280,9 +280,21 @@ class Evidence:
         alike = overlaps @ coefficients @ found / np.sqrt(np.maximum(np.diag(overlaps), _EXACT))
         return found * np.sign(alike[np.argmax(np.abs(alike))])
 
+    def along(self, reference: Float[np.ndarray, " laws"], copies: Float[np.ndarray, "copies laws"]) -> float:
+        """The inner product of what a reference says and what the law's part in some orthonormal laws says.
+
+        Less than a tenth of the greatest it could be counts as none.
+        """
+        said, part = self._measured(reference), self._measured(copies.T @ (copies @ self.law.reshape(-1)))
+        found = float(said @ part)
+        return found if abs(found) > 0.1 * float(np.linalg.norm(said) * np.linalg.norm(part)) else 0.0
+
     def noise_in(self, irrep: GroupIrrep) -> float:
         """The root mean square error of the law's part in an irrep, for one direction of it."""
-        basis = self.laws.part(irrep)
+        return self.noise_along(self.laws.part(irrep))
+
+    def noise_along(self, basis: Float[np.ndarray, "laws k"]) -> float:
+        """The root mean square error of the law's part in some laws, for one of them."""
         if not basis.shape[1]:
             return float("inf")
         drawn = self._measured((self._errors @ basis) @ basis.T)

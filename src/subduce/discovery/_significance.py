@@ -167,7 +167,8 @@ def size_of(estimate: Float[np.ndarray, " k"], errors: Float[np.ndarray, "draws 
     """The length of an estimate, from bootstrap draws of its error.
 
     |b + error|² is taken as c χ²_ν(λ) with the draws' mean and variance of |error|² fixing c and ν; the interval holds
-    the λ at which the observed length is no surprise.
+    the λ at which the observed length is no surprise. Upper ends are never below those of a length that is noise alone:
+    an estimate that happens to be shorter proves no more.
     """
     lengths = (errors**2).sum(axis=1)
     mean, variance = float(lengths.mean()), float(lengths.var())
@@ -175,10 +176,10 @@ def size_of(estimate: Float[np.ndarray, " k"], errors: Float[np.ndarray, "draws 
     if mean <= 0 or variance <= 0:
         return Size(*(observed**0.5,) * 4)
     scale, freedom = variance / (2 * mean), 2 * mean**2 / variance
-    x = observed / scale
 
     def noncentrality(tail: float) -> float:
         """The λ at which a value as large as x, or larger, has this probability."""
+        x = observed / scale if tail < 0.5 else max(observed / scale, freedom)
         if x > 1e4 * freedom and x > 1e4:  # far out: a normal law
             return max(0.0, (x**0.5 - stats.norm.isf(tail)) ** 2)
         if stats.chi2.sf(x, freedom) >= tail:

@@ -19,7 +19,7 @@ from subduce.records import Record, fingerprint, write_whole
 
 from ._actions import Action, action_on
 from ._broken_symmetry import Estimator, Investigation, check_pairs
-from ._continuous import discover_continuous
+from ._continuous import Continuous
 from ._distribution import distribution as distribution_of
 from ._places import check_bands
 from ._places import scales as bands
@@ -106,7 +106,8 @@ def discover_symmetries(
 
     asked = {"distribution": pairs.target_channels is None, "where": where, "when": when, "scales": tuple(scales)}
     if isinstance(whole, str) and whole in _CONTINUOUS:
-        parts = _continuous(pairs, _CONTINUOUS[whole], asked, level, delta, seed)
+        every = Continuous(pairs, _CONTINUOUS[whole], level, delta, estimator, seed, progress)
+        parts = _continuous(every, asked)
     else:
         about = Investigation(pairs, _action(pairs, whole, time_odd, level), level, delta, estimator, seed, progress,
                               seeds or 1)  # fmt: skip
@@ -143,11 +144,7 @@ def _findings(about: Investigation, asked: Mapping[str, Any], output: Path | Non
         check_pairs(about.pairs)
         found = about.results()
         found |= {"classes": _classes(about.action, found), "warnings": [*found["warnings"], *_idle(about.action)]}
-    if about.stopped_after is not None:
-        alone = f"interrupted after {about.stopped_after} of {len(about.pairs)} pairs: these alone are tested"
-        yield found | {"warnings": [alone, *found["warnings"]]}
-        raise KeyboardInterrupt
-    yield found
+    yield from _interrupted(found, about)
     if asked["where"]:
         found = found | {"where": _map(about, output)}
         yield found
@@ -187,17 +184,27 @@ def _of_distribution(about: Investigation) -> dict[str, Any]:
     }
 
 
-def _continuous(
-    pairs: Pairs, group: str, asked: Mapping[str, Any], level: float, delta: float, seed: int
-) -> Iterator[dict[str, Any]]:
+def _interrupted(found: dict[str, Any], about: Investigation | Continuous) -> Iterator[dict[str, Any]]:
+    """The results; of an interrupted pass over the data, that they are of its part, and the interruption after them."""
+    if about.stopped_after is None:
+        yield found
+        return
+    alone = f"interrupted after {about.stopped_after} of {len(about.pairs)} pairs: these alone are tested"
+    yield found | {"warnings": [alone, *found["warnings"]]}
+    raise KeyboardInterrupt
+
+
+def _continuous(about: Continuous, asked: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     """The results for O(3) and SO(3), which act on vectors."""
-    more = [f"--{name}" for name, given in asked.items() if given]
-    if more:
-        raise InputError(f"{', '.join(more)}: needs a finite group; {group} is tested on vectors with a target alone")
-    units = len(np.unique(pairs.units))
+    if more := [f"--{name}" for name, given in asked.items() if given]:
+        raise InputError(
+            f"{', '.join(more)}: needs a finite group; {about.group} is tested on vectors with a target alone"
+        )
+    check_pairs(about.pairs)
+    units = len(np.unique(about.pairs.units))
     if units < _BY_SIGNS:
-        raise InputError(f"{units} exchangeable units are too few for {group}: at least {_BY_SIGNS} are needed")
-    yield discover_continuous(pairs, group, level=level, delta=delta, seed=seed)
+        raise InputError(f"{units} exchangeable units are too few for {about.group}: at least {_BY_SIGNS} are needed")
+    yield from _interrupted(about.results(), about)
 
 
 def _map(about: Investigation, output: Path | None) -> dict[str, Any]:

@@ -95,9 +95,9 @@ def _law(results: Results) -> str:
     to = "and keeps nothing of it" if kept["order"] == 1 else f"down to {left}"
     sure = ""
     if kept["order"] != 1:
-        if proven and proven["order"] == kept["order"]:
+        if proven and proven["conjugacy"] == kept.get("conjugacy"):
             sure = f"; {left} is proven {within}"
-        elif results["order"] is not None:
+        else:
             sure = f"; of what is not rejected, {shown or 'nothing'} is proven {within}"
     return f"The law breaks {group} {to}{why}{sure}."
 
@@ -105,7 +105,7 @@ def _law(results: Results) -> str:
 def _all_proven(results: Results) -> bool:
     proven = results.get("proven")
     if proven:
-        return proven["order"] == results["order"]
+        return proven["name"] == results["group"].translate(_PLAIN)
     return all(row["verdict"] == "preserved" for row in results["elements"])
 
 
