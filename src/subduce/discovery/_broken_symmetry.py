@@ -58,7 +58,7 @@ class Investigation:
             radius = 2 if min(self.pairs.shape) > 4 else 1
             return LocalFunctions.stencil(channels, dimension, radius, degree=2, powers=3)
         if self.pairs.nested:
-            return LocalFunctions(channels, ((),), 2, 3, self.pairs.nested[:2])
+            return LocalFunctions(channels, ((),), 2, 3, self.pairs.nested)
         degree = 1
         while degree < 9:
             larger = LocalFunctions(channels, ((),), degree + 1, degree + 1)
@@ -125,20 +125,7 @@ class Investigation:
     @cached_property
     def classes(self) -> tuple[Rung, ...]:
         """The classes of laws without networks, from small to large."""
-        return self._nested() if self.pairs.nested else classes_of(self.everything)
-
-    def _nested(self) -> tuple[Rung, ...]:
-        """Classes of laws of point clouds; the last has symmetric laws for placebos, more than is usually fitted."""
-        degrees = np.array([len(f) for f in self.everything.functions])
-        last = np.array([max(f, default=0) for f in self.everything.functions])
-        _, small, finer = self.pairs.nested
-        classes = {
-            "linear in the features": (degrees <= 1) & (last < small),
-            "linear in finer features": (degrees <= 1) & (last < finer),
-            "polynomial of degree 2": (degrees <= 2) & (last < finer),
-            "polynomial of degree 2 with the finest features": degrees <= 2,
-        }
-        return tuple(Rung(name, np.flatnonzero(chosen)) for name, chosen in classes.items())
+        return classes_of(self.everything)
 
     @cached_property
     def fits(self) -> tuple[Rung, float]:

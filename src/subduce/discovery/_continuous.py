@@ -13,7 +13,7 @@ from jaxtyping import Float
 from subduce.config import InputError
 from subduce.data import Pairs
 from subduce.groups import FiniteGroup, Subgroup, point_group, subgroups
-from subduce.o3 import Irrep, Irreps, axis_angle_to_matrix, irrep_matrix
+from subduce.o3 import Irrep, Irreps, irrep_matrix
 
 from ._actions import action_on
 from ._broken_symmetry import Estimator, Investigation, check_pairs, unseen_in
@@ -21,10 +21,8 @@ from ._describe import described
 from ._laws import Evidence
 from ._local import LocalFunctions
 from ._significance import Test, detectable, holm
-
-_AXES = {"Lx": (1.0, 0.0, 0.0), "Ly": (0.0, 1.0, 0.0), "Lz": (0.0, 0.0, 1.0)}
-_ALIKE = 0.15  # of the largest: principal values of a tensor nearer than this single out no axis
-_NEAR = 0.1  # radians: axes of the data nearer than this to x, y, z are taken to be those
+from ._turns import AXES, NEAR, continued, meet, principal, symbol, tensor
+from ._turns import generators as generators_of
 
 
 @dataclass
@@ -90,7 +88,7 @@ class Continuous:
     @cached_property
     def generators(self) -> Float[np.ndarray, "3 laws laws"]:
         """The infinitesimal rotations about x, y, z, as they act on the laws."""
-        return _generators(self.matrix, self._top)
+        return generators_of(self.matrix, self._top)
 
     @property
     def _top(self) -> int:
@@ -116,7 +114,7 @@ class Continuous:
         """Laws that turn as the components of an irrep, copy after copy."""
         part, irrep = self.parts[name], Irrep.parse(name)
         even = Irrep(irrep.l, 1)
-        small = _generators(lambda turn: irrep_matrix(even, torch.from_numpy(turn)).numpy(), irrep.l)
+        small = generators_of(lambda turn: irrep_matrix(even, torch.from_numpy(turn)).numpy(), irrep.l)
         inside = np.einsum("ia,kij,jb->kab", part, self.generators, part, optimize=True)
         values, vectors = np.linalg.eigh(-inside[1] @ inside[1])
         words = [(np.eye(irrep.dim)[irrep.l], vectors[:, values < 0.5])]  # turns about y leave one law of each copy
@@ -126,7 +124,7 @@ class Continuous:
             words = [*words, *fresh]
         back = np.linalg.pinv(np.stack([one for one, _ in words], axis=1))
         maps = np.einsum("wnc,wd->cnd", np.stack([laws for _, laws in words]), back, optimize=True)
-        return np.stack([law * _sign(law, irrep, self.evidence.laws.shape[1]) for law in part @ maps])
+        return part @ maps
 
     # -- tests
 
@@ -167,7 +165,7 @@ class Continuous:
         about = np.einsum("a,aij->ij", self.frame[axis], self.generators)
         values, vectors = np.linalg.eigh(-about @ about)
         still = vectors[:, values < 1e-6]
-        return _meet(projector, still @ still.T)
+        return meet(projector, still @ still.T)
 
     @cached_property
     def frame(self) -> Float[np.ndarray, "3 3"]:
@@ -176,11 +174,11 @@ class Continuous:
         for name in self._by_size:
             degree = Irrep.parse(name).l
             main = self._main(name) if degree in (1, 2) else np.zeros(0)
-            wanted += [main] if degree == 1 else list(_principal(_tensor(main))) if degree == 2 else []
+            wanted += [main] if degree == 1 else list(principal(tensor(main))) if degree == 2 else []
         axes: list[np.ndarray] = []
         for vector in [*wanted, *np.eye(3)]:
             nearest = int(np.argmax(np.abs(vector)))
-            near = abs(vector[nearest]) > np.cos(_NEAR) * np.linalg.norm(vector)
+            near = abs(vector[nearest]) > np.cos(NEAR) * np.linalg.norm(vector)
             left = np.eye(3)[nearest] if near else vector
             left = left - sum((a * (a @ left) for a in axes), np.zeros(3))
             if len(axes) < 3 and np.linalg.norm(left) > 0.3:
@@ -226,7 +224,7 @@ class Continuous:
         elif name == "1e":
             found[1:4] = np.cross(np.eye(3)[:, None], np.eye(3)[None]).transpose(0, 2, 1)  # (e_a × B_c)_b
         else:
-            found[1:4] = np.stack([_tensor(row) for row in np.eye(5)], axis=-1)
+            found[1:4] = np.stack([tensor(row) for row in np.eye(5)], axis=-1)
         return found.reshape(m * q, -1)
 
     # -- results
@@ -257,7 +255,7 @@ class Continuous:
 
     def _elements(self) -> list[dict[str, Any]]:
         whole = self.evidence.size.value
-        actions: dict[str, np.ndarray] = dict(zip(_AXES, self.generators, strict=True))
+        actions: dict[str, np.ndarray] = dict(zip(AXES, self.generators, strict=True))
         if self.with_inversion:
             actions["inversion"] = self.matrix(-np.eye(3)) - np.eye(len(self.generators[0]))
         rows, tests = [], []
@@ -280,7 +278,7 @@ class Continuous:
             "verdict": verdict,
             "energy_fraction": size.value**2,
             "direction": self._main(name).tolist() if broken else None,
-            "direction_symbol": _symbol(name, self._main(name)) if broken else None,
+            "direction_symbol": symbol(name, self._main(name)) if broken else None,
             "p_value": p_value,
             "interval": [size.low**2, size.high**2],
             "upper": size.upper,
@@ -325,9 +323,9 @@ class Continuous:
         everything = subgroups(self._cube)
         for finite in everything:
             for axis, along in enumerate(self.frame):
-                if continued := _continued(finite, axis):
-                    about = _symbol("1o", along).removeprefix("along ").lstrip("+-").strip("()")
-                    named = _whole(continued, f"{continued}({about})") | {"axis": (along.round(4) + 0.0).tolist()}
+                if endless := continued(finite, axis):
+                    about = symbol("1o", along).removeprefix("along ").lstrip("+-").strip("()")
+                    named = _whole(endless, f"{endless}({about})") | {"axis": (along.round(4) + 0.0).tolist()}
                     yield named, self.fixed_by(finite, axis)
         for finite in everything:
             yield described(finite), self.fixed_by(finite, None)
@@ -366,71 +364,3 @@ def discover_continuous(
 
 def _whole(name: str, setting: str) -> dict[str, Any]:
     return {"name": name, "order": None, "elements": [], "conjugacy": setting}
-
-
-def _principal(tensor: Float[np.ndarray, "3 3"]) -> Float[np.ndarray, "some 3"]:
-    """The principal axes of a symmetric traceless tensor, the largest first; where two are alike, that alone."""
-    values, vectors = np.linalg.eigh(tensor)
-    order = np.argsort(-np.abs(values))
-    alike = abs(values[order[1]] - values[order[2]]) < _ALIKE * abs(values[order[0]])
-    return vectors.T[order[: 1 if alike else 3]]
-
-
-def _generators(matrix: Callable[[np.ndarray], np.ndarray], degree: int) -> Float[np.ndarray, "3 dim dim"]:
-    """Infinitesimal rotations about x, y, z of a representation that holds no degree above the one given.
-
-    Matrix elements are trigonometric polynomials of the angle, whose derivative a few angles give exactly.
-    """
-    n = 2 * degree + 3
-    angles = 2 * np.pi * np.arange(n) / n
-    weights = np.array([sum(k * np.sin(k * angle) for k in range(1, degree + 2)) * 2 / n for angle in angles])
-    found = []
-    for axis in _AXES.values():
-        turns = axis_angle_to_matrix(torch.tensor(axis, dtype=torch.float64).expand(n, 3), torch.from_numpy(angles))
-        found.append(np.einsum("k,kab->ab", weights, np.stack([matrix(turn.numpy()) for turn in turns])))
-    return np.stack(found)
-
-
-def _sign(found: np.ndarray, irrep: Irrep, targets: int) -> float:
-    """The sign that makes a copy say what people mean: E of a = E, B of a = v × B; else the first entry is positive."""
-    entries = found.reshape(-1, targets, irrep.dim)
-    if irrep.l == 1 and targets == 3:
-        polar = float(np.trace(entries[0]))
-        if abs(polar) > 1e-9:
-            return float(np.sign(polar))
-        if len(entries) >= 4 and abs(entries[2, 0, 2]) > 1e-9:  # v_y, a_x, B_z
-            return float(np.sign(entries[2, 0, 2]))
-    flat = found.reshape(-1)
-    return float(np.sign(flat[np.flatnonzero(np.abs(flat) > 1e-6)[0]]))
-
-
-def _tensor(components: np.ndarray) -> Float[np.ndarray, "3 3"]:
-    """The symmetric traceless tensor of 2e in e3nn's order: xz, xy, 2y² − x² − z², yz, z² − x²."""
-    xz, xy, yy, yz, last = (float(c) for c in components)
-    s = 3**-0.5
-    return np.array([[-s * yy - last, xy, xz], [xy, 2 * s * yy, yz], [xz, yz, -s * yy + last]])
-
-
-def _meet(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """The projector on what two projectors both keep."""
-    values, vectors = np.linalg.eigh((first @ second @ first + (first @ second @ first).T) / 2)
-    kept = vectors[:, values > 1 - 1e-8]
-    return kept @ kept.T
-
-
-_CONTINUED = {"D4h": "Dinfh", "C4v": "Cinfv", "C4h": "Cinfh", "D4": "Dinf", "C4": "Cinf"}
-
-
-def _continued(finite: Subgroup, axis: int) -> str | None:
-    """The group that a finite one becomes with all turns about one of its axes, for those that name it."""
-    about = "xyz"[axis]
-    return _CONTINUED.get(finite.name) if finite.setting == f"{finite.name}({about})" else None
-
-
-def _symbol(name: str, direction: np.ndarray) -> str:
-    """A direction in words: `along x` for vectors near an axis, else its components."""
-    if Irrep.parse(name).l == 1:
-        largest = int(np.argmax(np.abs(direction)))
-        if abs(direction[largest]) > np.cos(_NEAR):
-            return f"along {'+' if direction[largest] > 0 else '-'}{'xyz'[largest]}"
-    return "(" + ",".join(f"{component:.2f}" for component in np.round(direction, 2) + 0.0) + ")"

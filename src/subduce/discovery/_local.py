@@ -26,7 +26,7 @@ class LocalFunctions:
     offsets: tuple[tuple[int, ...], ...]
     degree: int = 1
     powers: int = 1  # products of values at the point itself go up to this degree
-    own: tuple[int, ...] = ()  # products are of so many first channels, with one factor of so many
+    nested: tuple[int, ...] = ()  # products are of so many first channels, with a factor of so many; so many are finer
 
     @classmethod
     def stencil(
@@ -52,7 +52,7 @@ class LocalFunctions:
     @cached_property
     def functions(self) -> tuple[tuple[int, ...], ...]:
         """For each function the places of its factors among `values`, ascending."""
-        everything, (few, some) = range(len(self.values)), self.own or (self.channels, len(self.values))
+        everything, (few, some) = range(len(self.values)), self.nested[:2] or (self.channels, len(self.values))
         own = range(few)
         found: dict[tuple[int, ...], None] = {(): None}
         for degree in range(1, self.degree + 1):
@@ -142,8 +142,21 @@ class Rung:
 
 
 def classes_of(functions: LocalFunctions) -> tuple[Rung, ...]:
-    """Classes of laws from small to large: stencils of radius 1 and 2, products of values; or powers of vectors."""
+    """Classes of laws from small to large: stencils of radius 1 and 2, products of values; or powers of vectors.
+
+    Of point clouds the last has symmetric laws for placebos, more functions than are usually fitted.
+    """
     degrees = np.array([len(f) for f in functions.functions])
+    if functions.nested:
+        last = np.array([max(f, default=0) for f in functions.functions])
+        _, small, finer = functions.nested
+        chosen = {
+            "linear in the features": (degrees <= 1) & (last < small),
+            "linear in finer features": (degrees <= 1) & (last < finer),
+            "polynomial of degree 2": (degrees <= 2) & (last < finer),
+            "polynomial of degree 2 with the finest features": degrees <= 2,
+        }
+        return tuple(Rung(name, np.flatnonzero(inside)) for name, inside in chosen.items())
     if not functions.offsets[0]:
         several = range(1, max(functions.degree, 2))
         return tuple(Rung(f"polynomial of degree {d}", np.flatnonzero(degrees <= d)) for d in several)
