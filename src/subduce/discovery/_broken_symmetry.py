@@ -346,9 +346,7 @@ class Investigation:
         return row | {
             "verdict": verdict,
             "energy_fraction": size.value**2,
-            "direction": self.evidence.direction(self.evidence.laws.bases[irrep.name]).tolist()
-            if verdict == "broken"
-            else None,
+            "direction": self.evidence.direction_in(irrep).tolist() if verdict == "broken" else None,
             "direction_symbol": direction_symbol(free) if verdict == "broken" else None,
             "p_value": p_value,
             "interval": [size.low**2, size.high**2],

@@ -280,6 +280,10 @@ class Evidence:
         alike = overlaps @ coefficients @ found / np.sqrt(np.maximum(np.diag(overlaps), _EXACT))
         return found * np.sign(alike[np.argmax(np.abs(alike))])
 
+    def direction_in(self, irrep: GroupIrrep) -> Float[np.ndarray, " dim"]:
+        """The same of an irrep of the group, on the laws of this evidence."""
+        return self.direction(self.laws.bases[irrep.name])
+
     def along(self, reference: Float[np.ndarray, " laws"], copies: Float[np.ndarray, "copies laws"]) -> float:
         """The inner product of what a reference says and what the law's part in some orthonormal laws says.
 
@@ -343,9 +347,9 @@ class Ensemble:
         """The root mean square of g·f − f."""
         return mean_size([member.defect(element) for member in self.members])
 
-    def direction(self, basis: Float[np.ndarray, "copies laws dim"]) -> Float[np.ndarray, " dim"]:
+    def direction_in(self, irrep: GroupIrrep) -> Float[np.ndarray, " dim"]:
         """The unit vector of the irrep along which most of the law's part lies, up to its sign."""
-        found = np.array([member.direction(basis) for member in self.members])
+        found = np.array([member.direction_in(irrep) for member in self.members])
         return np.linalg.svd(found, full_matrices=False)[2][0]
 
     def noise_in(self, irrep: GroupIrrep) -> float:

@@ -92,13 +92,15 @@ def _law(results: Results) -> str:
     broken = [row for row in results["irreps"] if row["verdict"] == "broken"]
     why = f": {_listed([_broken(row) for row in broken])} {_is(broken)} broken" if broken else ""
     left = kept.get("conjugacy") or kept["name"]
-    to = "and keeps nothing of it" if kept["order"] == 1 else f"down to {left}"
+    to = f"down to {left}"
     sure = ""
-    if kept["order"] != 1:
-        if proven and proven["conjugacy"] == kept.get("conjugacy"):
-            sure = f"; {left} is proven {within}"
-        else:
-            sure = f"; of what is not rejected, {shown or 'nothing'} is proven {within}"
+    if kept["order"] == 1:  # what is broken may be smaller than delta
+        to = "and keeps nothing of it" + (" exactly" if shown else "")
+        sure = f"; {shown} is proven {within}" if shown else ""
+    elif proven and proven["conjugacy"] == kept.get("conjugacy"):
+        sure = f"; {left} is proven {within}"
+    else:
+        sure = f"; of what is not rejected, {shown or 'nothing'} is proven {within}"
     return f"The law breaks {group} {to}{why}{sure}."
 
 
@@ -111,9 +113,10 @@ def _all_proven(results: Results) -> bool:
 
 def _broken(row: Results) -> str:
     share = 100 * (row.get("energy_fraction") or 0.0)
+    shown = f"{share:.0f}" if share >= 10 else f"{share:.2g}"
     where = row.get("direction_symbol")
     direction = f", along {(where or '').removeprefix('along ')}" if where and row.get("dimension", 1) > 1 else ""
-    return f"{row['irrep']} ({share:.2g} % of the law{direction}, {_p(row['p_value'])})"
+    return f"{row['irrep']} ({shown} % of the law{direction}, {_p(row['p_value'])})"
 
 
 def _distribution(found: Results, results: Results) -> str:

@@ -13,7 +13,7 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
-from ._units import quantity, scale
+from ._units import number, quantity, scale
 
 INK, SOFT, GRID = "#22272e", "#6b7480", "#e4e7eb"
 COLOURS = {
@@ -125,7 +125,7 @@ def bars(names: Sequence[str], values: Sequence[float], *, unit: str, caption: s
     with rc_context(_STYLE):
         figure, axes = _figure((_WIDE[0], 0.75 + 0.3 * len(names)))
         drawn = axes.barh(range(len(names)), [factor * value for value in values], height=0.62, color=colour)
-        axes.bar_label(drawn, [quantity(value, unit).split(" ")[0] for value in values], padding=4, color=INK)
+        axes.bar_label(drawn, [number(factor * value) for value in values], padding=4, color=INK)
         axes.set(yticks=range(len(names)), yticklabels=names, xlabel=shown)
         axes.invert_yaxis()
         axes.grid(axis="y", visible=False)

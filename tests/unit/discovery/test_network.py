@@ -136,6 +136,18 @@ def test_several_seeds_are_combined_and_told_apart(brief):
     assert sum(weights["spectrum"].values()) == pytest.approx((values**2).sum())
 
 
+def test_seeds_may_need_different_numbers_of_networks(brief, monkeypatch):
+    lacks = iter([0.5, 1e-3, 0.5])  # the second seed takes a round more, and so has more symmetric functions
+    monkeypatch.setattr(network, "_lack_of_fit", lambda *_: next(lacks))
+    pairs = cubic(along=(0.3, 0.0), samples=48)
+    about = Investigation(pairs, action_on(pairs, "C2"), estimator="network", seeds=2)
+    found = about.results()
+    first, second = (one.evidence.laws.shape for one in about.networks)
+    assert first != second
+    assert broken(found) == {"B"}
+    assert next(row for row in found["irreps"] if row["irrep"] == "B")["direction"] in ([1.0], [-1.0])
+
+
 def test_p_values_of_several_networks_are_twice_their_median():
     networks = Ensemble([Investigation(plane(samples=8), action_on(plane(samples=8), "Cs")).evidence])
     combined = networks._combined([Test(p, 0.0, 1, "F") for p in (0.01, 0.02, 0.6)])

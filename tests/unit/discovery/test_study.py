@@ -38,6 +38,14 @@ def found(preserved, proven, irreps=(), *, flag=False, **more):
         ),
         (found(TRIVIAL, TRIVIAL), "The law breaks D4 and keeps nothing of it."),
         (
+            found(TRIVIAL, KEPT),
+            "The law breaks D4 and keeps nothing of it exactly; D2(axes) is proven to within 0.01.",
+        ),
+        (
+            found(TRIVIAL, TRIVIAL, [{**BROKEN, "energy_fraction": 1.0}]),
+            "The law breaks D4 and keeps nothing of it: B1 (100 % of the law, p = 1e-20) is broken.",
+        ),
+        (
             found(KEPT, TRIVIAL, [BROKEN], flag=True),
             "Undetermined: the law is beyond the class that was fitted (lack of fit, p = 1e-09), "
             "so nothing is called broken in D4.",

@@ -7,6 +7,7 @@ import pytest
 
 from subduce.records import Record
 from subduce.report import write_report
+from subduce.report._plots import bars
 from subduce.report._units import duration, number, plain, quantity
 
 PARITY = {"reference": [0.1, 0.2, -0.3, 0.4], "predicted": [0.12, 0.18, -0.33, 0.41]}
@@ -153,6 +154,11 @@ def test_numbers_that_are_missing_or_not_finite_are_dashes_and_gaps(tmp_path):
 def test_the_same_records_give_the_same_page(tmp_path):
     records = [record("evaluate", forces_mae=0.03, parity={"forces": PARITY})]
     assert page(tmp_path, *records) == page(tmp_path, *records)
+
+
+def test_bars_of_thousands_have_their_whole_number_beside_them():
+    drawn = bars(["A1", "E"], [12.0, 3116.4], unit="", caption="parts", colour="C0")
+    assert ">3 116<" in drawn.svg
 
 
 def test_numbers_read_well():
