@@ -28,7 +28,7 @@ class Mode:
 
     `basis[c, :, :, j]` is the field of component j of copy c, of unit norm over the child's primitive cell; copies are
     orthogonal. `components[c, j]` are the amplitudes, in the field's unit. `matrices` holds how the irrep turns under
-    every operation of `crystal`, time reversal apart.
+    every operation of `crystal`.
     """
 
     crystal: PeriodicCrystal
@@ -77,14 +77,14 @@ def kept_operations(
     return np.flatnonzero(np.linalg.norm(moved, axis=(1, 2)) <= tolerance * np.linalg.norm(components))
 
 
-def site_matrices(crystal: PeriodicCrystal, kind: Kind) -> Float[np.ndarray, "rotations axes axes"]:
-    """How the value of a field on a site turns under each operation of the space group, time reversal apart."""
-    turns = crystal.crystal.group.cartesian
+def field_images(crystal: PeriodicCrystal, kind: Kind, axes: int = 3) -> Float[np.ndarray, "order axes axes"]:
+    """How the value of a field on a site turns under every operation: a polar vector, a moment, or so many scalars."""
+    if kind == "occupation":
+        return np.tile(np.eye(axes), (crystal.order, 1, 1))
+    turns = crystal.crystal.group.cartesian[crystal.operations[0]]
     if kind == "displacement":
         return turns
-    if kind == "magnetic":
-        return turns * np.linalg.det(turns)[:, None, None]
-    return np.ones((len(turns), 1, 1))
+    return turns * (np.linalg.det(turns) * crystal.reversals)[:, None, None]
 
 
 def decompose(
@@ -94,13 +94,14 @@ def decompose(
 
     `cells` is how many primitive cells of the parent the child's primitive cell has: amplitudes are norms over it.
     """
-    images = site_matrices(crystal, kind)
+    images = field_images(crystal, kind, field.shape[1])
     scale = np.sqrt(len(crystal.cells) / cells)
-    which, shifts = crystal.operations
     found = []
     for irrep in candidates(crystal):
-        matrices = irrep.matrices(which, shifts)
-        copies = intertwiners(crystal, irrep, matrices, images)
+        matrices = irrep.matrices(*crystal.operations)
+        if kind == "magnetic":
+            matrices = matrices * crystal.reversals[:, None, None]
+        copies = intertwiners(crystal, matrices, images)
         if len(copies):
             basis = copies * scale
             components = np.einsum("csaj,sa->cj", copies, field) / scale
@@ -116,27 +117,25 @@ def candidates(crystal: PeriodicCrystal) -> Iterator[CrystalIrrep]:
 
 def intertwiners(
     crystal: PeriodicCrystal,
-    irrep: CrystalIrrep,
     matrices: Float[np.ndarray, "order dim dim"],
-    images: Float[np.ndarray, "rotations axes axes"],
+    images: Float[np.ndarray, "order axes axes"],
     orbits: Sequence[Sequence[int]] | None = None,
 ) -> Float[np.ndarray, "copies sites axes dim"]:
-    """Orthonormal fields that turn as an irrep, copy after copy; each lives on one orbit of sites (all, or those given)."""
-    axes = images.shape[-1]
-    turned = images[crystal.operations[0]]  # [order, axes, axes]
+    """Orthonormal fields that turn as some matrices do, copy after copy; each lives on one orbit of sites (all, or those given)."""
+    axes, dim = images.shape[-1], matrices.shape[-1]
     character = np.trace(matrices, axis1=1, axis2=2)
     commutant = round(float(character @ character) / crystal.order)
     found: list[np.ndarray] = []
-    trace = np.trace(turned, axis1=1, axis2=2)
+    trace = np.trace(images, axis1=1, axis2=2)
     for orbit in map(list, crystal.orbits if orbits is None else orbits):
         fixed = crystal.permutations[:, orbit] == np.array(orbit)
         expected = round(float((character * trace) @ fixed.sum(axis=1)) * len(crystal.cells) / crystal.order / commutant)
         here = len(found)
-        for axis, component in ((a, j) for a in range(axes) for j in range(irrep.dim)):
+        for axis, component in ((a, j) for a in range(axes) for j in range(dim)):
             if len(found) - here == expected:
                 break
-            weights = np.einsum("gx,gj->gxj", turned[:, :, axis], matrices[:, :, component])
-            image = np.zeros((crystal.sites, axes, irrep.dim))
+            weights = np.einsum("gx,gj->gxj", images[:, :, axis], matrices[:, :, component])
+            image = np.zeros((crystal.sites, axes, dim))
             np.add.at(image, crystal.permutations[:, orbit[0]], weights)
             for _ in range(2):  # once more against round-off
                 for other in found[here:]:
@@ -145,7 +144,7 @@ def intertwiners(
             size = np.linalg.norm(image[:, :, 0])
             if size > 1e-8 * crystal.order:
                 found.append(np.where(np.abs(image) < 1e-13 * size, 0.0, image) / size)
-    return np.stack(found) if found else np.zeros((0, crystal.sites, axes, irrep.dim))
+    return np.stack(found) if found else np.zeros((0, crystal.sites, axes, dim))
 
 
 def strain_modes(crystal: PeriodicCrystal, strain: Float[np.ndarray, "3 3"]) -> tuple[Mode, ...]:
@@ -156,10 +155,9 @@ def strain_modes(crystal: PeriodicCrystal, strain: Float[np.ndarray, "3 3"]) -> 
     turns = crystal.crystal.group.cartesian
     images = np.einsum("aij,gik,bkl,gjl->gab", _TENSORS, turns, _TENSORS, turns)
     vector = np.einsum("aij,ij->a", _TENSORS, strain)
-    which, shifts = crystal.operations
     found = []
     for irrep in irreps_at(crystal.crystal.group, np.zeros(3)):
-        matrices = irrep.matrices(which, shifts)
+        matrices = irrep.matrices(*crystal.operations)
         at_rest = irrep.matrices(np.arange(len(turns)), np.zeros((len(turns), 3), dtype=np.int64))
         character = np.trace(at_rest, axis1=1, axis2=2)
         commutant = round(float(character @ character) / len(turns))

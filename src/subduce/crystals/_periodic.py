@@ -8,7 +8,7 @@ from jaxtyping import Float, Int
 
 from subduce.config import InputError
 
-from ._space_group import Crystal, identify
+from ._space_group import Crystal, identify, identify_magnetic
 
 _LARGEST = 50_000_000  # entries of the tables of products and of permutations
 
@@ -19,21 +19,23 @@ class PeriodicCrystal:
 
     Its operations are pairs of one of the space group and a translation by one of the `cells`; its sites are those of
     the primitive cell, cell after cell. All of it is finite, so that fields on it are vectors and operations matrices.
+    A `grey` crystal, of no magnetic moments, has each operation twice: without time reversal, then with it.
     """
 
     crystal: Crystal
     superlattice: Int[np.ndarray, "3 3"]
+    grey: bool = False
 
     @classmethod
-    def holding(cls, crystal: Crystal, supercell: Int[np.ndarray, "3 3"]) -> "PeriodicCrystal":
+    def holding(cls, crystal: Crystal, supercell: Int[np.ndarray, "3 3"], grey: bool = False) -> "PeriodicCrystal":
         """The smallest one in which every distortion with the period of `supercell` has room, however it is turned.
 
         Raises `InputError` where it would not fit into memory.
         """
         superlattice = invariant_superlattice(crystal.group.rotations, supercell)
-        found = cls(crystal, superlattice)
+        found = cls(crystal, superlattice, grey)
         cells = round(abs(np.linalg.det(superlattice)))
-        order = cells * len(crystal.group.rotations)
+        order = cells * len(crystal.group.rotations) * (1 + grey)
         if order * max(order, cells * len(crystal.numbers)) > _LARGEST:
             raise InputError(
                 f"the child's cell repeats with all operations of the parent only after {cells} cells of the parent, "
@@ -77,8 +79,14 @@ class PeriodicCrystal:
     @cached_property
     def operations(self) -> tuple[Int[np.ndarray, " order"], Int[np.ndarray, "order 3"]]:
         """Which operation of the space group, and which cell it is followed by; the identity first."""
-        count = len(self.crystal.group.rotations)
-        return np.repeat(np.arange(count), len(self.cells)), np.tile(self.cells, (count, 1))
+        count, times = len(self.crystal.group.rotations), 1 + self.grey
+        return np.tile(np.repeat(np.arange(count), len(self.cells)), times), np.tile(self.cells, (count * times, 1))
+
+    @cached_property
+    def reversals(self) -> Float[np.ndarray, " order"]:
+        """−1 for operations with time reversal, else 1."""
+        order = len(self.operations[0])
+        return np.where(np.arange(order) < order // (1 + self.grey), 1.0, -1.0)
 
     @property
     def order(self) -> int:
@@ -94,14 +102,15 @@ class PeriodicCrystal:
             turned = self.cells @ rotation.T  # [cell, 3]
             image = turned[None, :, None] + offset[None, None] + self.cells[:, None, None]  # [shift, cell, site, 3]
             found.append((self.cell_index(image) * count + permutation).reshape(len(self.cells), -1))
-        return np.concatenate(found).astype(np.int32)
+        return np.concatenate(found * (1 + self.grey)).astype(np.int32)
 
     @cached_property
     def table(self) -> Int[np.ndarray, "order order"]:
         """table[g, h] = g·h."""
         group = self.crystal.group
         rotations, translations = group.rotations, group.translations
-        which, cells = self.operations
+        once = self.order // (1 + self.grey)
+        which, cells = self.operations[0][:once], self.operations[1][:once]
         keys = {tuple(rotation.ravel()): place for place, rotation in enumerate(rotations)}
         product = np.array([[keys[tuple((a @ b).ravel())] for b in rotations] for a in rotations])
         rest = (
@@ -109,37 +118,41 @@ class PeriodicCrystal:
         )  # {R|t}{S|s} = {RS|Rs + t}
         rest = np.rint(rest).astype(np.int64)
         moved = np.einsum("aij,cj->aci", rotations, cells)  # of every operation's own cell
-        found = np.empty((self.order, self.order), dtype=np.int32)
+        found = np.empty((once, once), dtype=np.int32)
         for g, (a, cell) in enumerate(zip(which, cells, strict=True)):
             target = self.cell_index(moved[a] + rest[a, which] + cell)
             found[g] = product[a, which] * len(self.cells) + target
-        return found
-
-    def index(self, rotation: int, cell: Int[np.ndarray, " 3"]) -> int:
-        """The place of an operation of the space group followed by a translation."""
-        return rotation * len(self.cells) + int(self.cell_index(np.asarray(cell)))
+        return np.block([[found, found + once], [found + once, found]]) if self.grey else found
 
     def apply(
-        self, operations: Int[np.ndarray, " some"], field: Float[np.ndarray, "sites dim"], matrices: np.ndarray
-    ) -> Float[np.ndarray, "some sites dim"]:
-        """A field on the sites after each of some operations; `matrices` turn its value, one each of the space group."""
-        operations = np.atleast_1d(operations)
-        turned = np.einsum("gij,sj->gsi", matrices[self.operations[0][operations]], field)
+        self, operations: Int[np.ndarray, " some"], field: Float[np.ndarray, "sites axes"], images: np.ndarray
+    ) -> Float[np.ndarray, "some sites axes"]:
+        """A field on the sites after each of some operations; `images` turn its value, one for every operation."""
+        turned = np.einsum("gij,sj->gsi", images[operations], field)
         found = np.empty_like(turned)
         np.put_along_axis(found, self.permutations[operations][:, :, None].astype(np.int64), turned, axis=1)
         return found
 
     def type_of(self, operations: Int[np.ndarray, " some"]) -> tuple[int, str]:
-        """Number and symbol of the space group that some of the operations form."""
+        """Number and symbol of the space group that some of the operations form, time reversal left aside."""
+        once = self.order // (1 + self.grey)
+        return identify(*self._in_superlattice(np.unique(np.asarray(operations) % once)))
+
+    def magnetic_type_of(self, operations: Int[np.ndarray, " some"]) -> str:
+        """Number (Belov, Neronova and Smirnova) of the magnetic space group that some of the operations form."""
+        return identify_magnetic(*self._in_superlattice(operations), self.reversals[operations] < 0)
+
+    def _in_superlattice(self, operations: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """The superlattice in Å and some operations in its basis."""
         group, change = self.crystal.group, np.linalg.inv(self.superlattice.T.astype(float))
         which, cells = (part[operations] for part in self.operations)
         rotations = np.rint(change @ group.rotations[which] @ self.superlattice.T).astype(np.int64)
         translations = (group.translations[which] + cells) @ change.T
-        return identify(self.superlattice @ group.lattice, rotations, translations % 1.0)
+        return self.superlattice @ group.lattice, rotations, translations % 1.0
 
     def translations_in(self, operations: Int[np.ndarray, " some"]) -> int:
-        """How many of some operations are translations alone."""
-        return int((self.operations[0][operations] == 0).sum())
+        """How many of some operations are translations alone, without time reversal."""
+        return int(((self.operations[0][operations] == 0) & (self.reversals[operations] > 0)).sum())
 
 
 def invariant_superlattice(

@@ -16,7 +16,7 @@ import numpy as np
 import spglib
 from ase.data import chemical_symbols
 from ase.geometry.minkowski_reduction import minkowski_reduce
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from spglib.error import SpglibError
 
 from ..config import InputError
@@ -184,6 +184,27 @@ def identify(
     if found is None:
         raise ValueError(f"{len(rotations)} operations form no space group: they must be closed, with whole rotations")
     return found.number, found.international_short
+
+
+def identify_magnetic(
+    lattice: Float[np.ndarray, "3 3"],
+    rotations: Int[np.ndarray, "operations 3 3"],
+    translations: Float[np.ndarray, "operations 3"],
+    reversals: Bool[np.ndarray, " operations"],
+) -> str:
+    """BNS number of the magnetic space group that some operations of a cell form, with time reversal or without.
+
+    Raises `ValueError` where the operations form none.
+    """
+    handed = np.sign(np.linalg.det(lattice)) * np.eye(3)
+    found = _quiet(
+        lambda: spglib.get_magnetic_spacegroup_type_from_symmetry(
+            rotations, translations @ handed, reversals.astype(np.intc), handed @ lattice, 1e-4
+        )
+    )
+    if found is None:
+        raise ValueError(f"{len(rotations)} operations form no magnetic space group: they must be closed")
+    return found.bns_number
 
 
 def checked_cell(

@@ -239,7 +239,7 @@ def _structures(found: Transition) -> dict[str, Any]:
     sites = ((cells[:, None] + ideal.positions).reshape(-1, 3)) @ ideal.group.lattice
     inside = sites @ np.linalg.inv(lattice)
     sites = sites - np.floor(inside + 1e-6) @ lattice
-    moved = found.field[_places(found)]
+    moved = found.fields["displacement"][_places(found)]
     species = [chemical_symbols[n] for n in np.tile(ideal.numbers, len(cells))]
 
     def structure(cell: np.ndarray, positions: np.ndarray) -> dict[str, Any]:
@@ -252,7 +252,7 @@ def _structures(found: Transition) -> dict[str, Any]:
         own = _child_cells(turned)
         places = ((own[:, None] + ideal.positions).reshape(-1, 3)) @ ideal.group.lattice
         places = places - np.floor(places @ np.linalg.inv(cell) + 1e-6) @ cell
-        domains.append(structure(cell, places + turned.field[_places(turned)]))
+        domains.append(structure(cell, places + turned.fields["displacement"][_places(turned)]))
     return {
         "parent": structure(lattice, sites),
         "child": structure(lattice, sites + moved),

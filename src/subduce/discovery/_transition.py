@@ -1,6 +1,6 @@
 """What a distortion breaks: the operations that are left, modes by irrep, which of them drive the others."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import combinations
@@ -9,7 +9,18 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int
 
-from subduce.crystals import Coupling, Match, Mode, PeriodicCrystal, coupling, decompose, intertwiners, strain_modes
+from subduce.crystals import (
+    Coupling,
+    Kind,
+    Match,
+    Mode,
+    PeriodicCrystal,
+    coupling,
+    decompose,
+    field_images,
+    intertwiners,
+    strain_modes,
+)
 from subduce.groups import direction_symbol, invariant_basis
 from subduce.o3 import irrep_matrix
 
@@ -22,15 +33,16 @@ _LEAST = 1e-6  # Å
 
 @dataclass(frozen=True, eq=False)
 class Transition:
-    """A parent, a child as a field of displacements in it, and the operations that the child keeps.
+    """A parent, a child as fields on its sites, and the operations that the child keeps.
 
-    `field` is in Å, without what `kept` forbids; `noise` is the size of what was removed for it, an atom and direction.
+    `fields` are displacements in Å, moments where the child has some, and occupations where its species differ, without
+    what `kept` forbids; `noise` is how much of the displacements was removed for it, an atom and direction.
     `residuals` says by how much each operation moves some atom of the child away from where one is.
     """
 
     crystal: PeriodicCrystal
     supercell: Int[np.ndarray, "3 3"]
-    field: Float[np.ndarray, "sites 3"]
+    fields: Mapping[Kind, Float[np.ndarray, "sites axes"]]
     strain: Float[np.ndarray, "3 3"]
     kept: Int[np.ndarray, " kept"]
     residuals: Float[np.ndarray, " order"]
@@ -54,7 +66,7 @@ class Transition:
         """Modes above noise, largest first, and further ones while those leave more than the child has."""
         found: list[Mode] = []
         for mode in sorted(self.modes, key=lambda mode: -mode.amplitude):
-            free = invariant_basis(mode.matrices[self.kept]).shape[1] * len(mode.components)
+            free = _free(mode, self.kept)
             if free == 0:
                 continue
             left = set(joint(self.crystal, found))
@@ -86,9 +98,7 @@ class Transition:
         chosen = {id(mode) for mode in self.primary}
         found = []
         for mode in (*self.modes, *self.strains):
-            allowed = invariant_basis(mode.matrices[self.kept]).shape[1] > 0
-            breaking = not np.allclose(mode.matrices, 1.0)
-            if allowed and breaking and id(mode) not in chosen:
+            if _free(mode, self.kept) and not np.allclose(mode.matrices, 1.0) and id(mode) not in chosen:
                 found.append((mode, coupling(mode.matrices, primary)))
         return tuple(sorted(found, key=lambda pair: -pair[0].amplitude))
 
@@ -109,7 +119,10 @@ class Transition:
         return replace(
             self,
             supercell=supercell,
-            field=crystal.apply(np.array([operation]), self.field, crystal.crystal.group.cartesian)[0],
+            fields={
+                kind: crystal.apply([operation], field, field_images(crystal, kind, field.shape[1]))[0]
+                for kind, field in self.fields.items()
+            },
             strain=matrix @ self.strain @ matrix.T,
             kept=kept,
             residuals=self.residuals[crystal.table[crystal.table[inverse[0]], operation]],
@@ -157,47 +170,76 @@ def transition(match: Match, tolerance: float | None = None) -> Transition:
 
     An operation is kept when it moves no atom of the child by more than `tolerance` (Å) from where one is. Without a
     tolerance the first gap of a factor of three above 10⁻³ Å decides, where more than the identity lies below it.
+    Moments count as displacements do, the largest as 0.3 Å.
     """
-    crystal = PeriodicCrystal.holding(match.parent, match.supercell)
-    field = _on_sites(crystal, match)
+    crystal = PeriodicCrystal.holding(match.parent, match.supercell, grey=match.moments is not None)
+    raw = dict(_fields(crystal, match))
     length = abs(np.linalg.det(match.supercell @ match.parent.group.lattice)) ** (1 / 3)
-    residuals = np.maximum(_moved(crystal, field), _strained(crystal, match.strain) * length)
+    residuals = _strained(crystal, match.strain) * length
+    for kind, field in raw.items():
+        residuals = np.maximum(residuals, _moved(crystal, field, kind) * _unit(kind, field))
     tolerance = _tolerance(residuals) if tolerance is None else tolerance
     kept = _closed(crystal, np.flatnonzero(residuals <= tolerance))
-    images = crystal.crystal.group.cartesian
-    clean = np.mean([crystal.apply(part, field, images).sum(axis=0) for part in _parts(kept)], axis=0)
-    clean = clean * len(_parts(kept)) / len(kept)
-    point = images[np.unique(crystal.operations[0][kept])]
+    fields = {kind: _symmetrised(crystal, field, kind, kept) for kind, field in raw.items()}
+    point = crystal.crystal.group.cartesian[np.unique(crystal.operations[0][kept])]
     strain = np.einsum("gij,jk,glk->il", point, match.strain, point) / len(point)
     cells = len(crystal.cells) // crystal.translations_in(kept)
-    modes = decompose(crystal, clean, "displacement", cells)
-    free = sum(invariant_basis(mode.matrices[kept]).shape[1] * len(mode.components) for mode in modes)
-    sites = cells * len(match.parent.numbers)
-    removed = np.linalg.norm(field - clean) * np.sqrt(cells / len(crystal.cells))
-    noise = removed / np.sqrt(max(3 * sites - free, 1))
+    modes = tuple(mode for kind, field in fields.items() for mode in decompose(crystal, field, kind, cells))
+    free = sum(_free(mode, kept) for mode in modes if mode.kind == "displacement")
+    removed = np.linalg.norm(raw["displacement"] - fields["displacement"]) * np.sqrt(cells / len(crystal.cells))
+    noise = removed / np.sqrt(max(3 * cells * len(match.parent.numbers) - free, 1))
     strains = strain_modes(crystal, strain)
-    found = Transition(
-        crystal, match.supercell, clean, strain, kept, residuals, tolerance, float(noise), modes, strains
-    )  # fmt: skip
-    return found.plainest()
+    return Transition(
+        crystal, match.supercell, fields, strain, kept, residuals, tolerance, float(noise), modes, strains
+    ).plainest()  # fmt: skip
+
+
+def _free(mode: Mode, kept: np.ndarray) -> int:
+    """How many amplitudes some operations leave to a mode."""
+    return invariant_basis(mode.matrices[kept]).shape[1] * len(mode.components)
+
+
+def _unit(kind: Kind, field: np.ndarray) -> float:
+    """What a unit of a field counts for, Å."""
+    return {"displacement": 1.0, "magnetic": 0.3 / max(np.abs(field).max(), 1e-9), "occupation": 1.0}[kind]
 
 
 def _parts(operations: np.ndarray) -> list[np.ndarray]:
     return np.array_split(operations, max(len(operations) // 64, 1))
 
 
-def _on_sites(crystal: PeriodicCrystal, match: Match) -> np.ndarray:
-    """The displacements, repeated over the whole periodic crystal."""
+def _fields(crystal: PeriodicCrystal, match: Match) -> Iterator[tuple[Kind, np.ndarray]]:
+    """What is different in the child, on all sites of the periodic crystal."""
+    yield "displacement", _on_sites(crystal, match, match.displacements)
+    if match.moments is not None:
+        yield "magnetic", _on_sites(crystal, match, match.moments)
+    wanted = match.parent.numbers[match.sites]
+    if (match.numbers != wanted).any():
+        species = np.unique(match.numbers)
+        shares = (match.numbers[:, None] == species).astype(float)
+        same = match.parent.equivalent[match.sites]
+        for orbit in np.unique(same):
+            shares[same == orbit] -= shares[same == orbit].mean(axis=0)
+        yield "occupation", _on_sites(crystal, match, shares)
+
+
+def _symmetrised(crystal: PeriodicCrystal, field: np.ndarray, kind: Kind, kept: np.ndarray) -> np.ndarray:
+    """A field averaged over the operations that are kept."""
+    images = field_images(crystal, kind, field.shape[1])
+    return np.sum([crystal.apply(part, field, images).sum(axis=0) for part in _parts(kept)], axis=0) / len(kept)
+
+
+def _on_sites(crystal: PeriodicCrystal, match: Match, values: np.ndarray) -> np.ndarray:
+    """What a match says of its sites, repeated over the whole periodic crystal."""
     child = replace(crystal, superlattice=match.supercell)
-    count = len(match.parent.numbers)
-    known = np.empty((len(child.cells), count, 3))
-    known[child.cell_index(match.cells), match.sites] = match.displacements
-    return known[child.cell_index(crystal.cells)].reshape(-1, 3)
+    known = np.empty((len(child.cells), len(match.parent.numbers), values.shape[1]))
+    known[child.cell_index(match.cells), match.sites] = values
+    return known[child.cell_index(crystal.cells)].reshape(-1, values.shape[1])
 
 
-def _moved(crystal: PeriodicCrystal, field: np.ndarray) -> np.ndarray:
-    """The largest displacement between a field and its image, for every operation."""
-    images, found = crystal.crystal.group.cartesian, []
+def _moved(crystal: PeriodicCrystal, field: np.ndarray, kind: Kind) -> np.ndarray:
+    """The largest difference between a field and its image, for every operation."""
+    images, found = field_images(crystal, kind, field.shape[1]), []
     for part in _parts(np.arange(crystal.order)):
         found.append(np.linalg.norm(crystal.apply(part, field, images) - field, axis=2).max(axis=1))
     return np.concatenate(found)
@@ -236,13 +278,13 @@ def _closed(crystal: PeriodicCrystal, operations: np.ndarray) -> np.ndarray:
 def site_irreps(transition: Transition) -> list[list[str]]:
     """For each orbit of sites the irreps of O(3), up to l = 2, that can hold every primary order parameter there."""
     crystal, found = transition.crystal, []
-    primary = [mode for mode in transition.primary if mode.kind != "strain"]
+    primary = [mode for mode in transition.primary if mode.kind not in ("strain", "magnetic")]
     turns = torch.from_numpy(crystal.crystal.group.cartesian)
     for orbit in crystal.orbits:
         fitting = []
         for name in ("0e", "0o", "1o", "1e", "2e", "2o"):
-            images = irrep_matrix(name, turns).numpy()
-            if primary and all(len(intertwiners(crystal, m.irrep, m.matrices, images, [orbit])) for m in primary):
+            images = irrep_matrix(name, turns).numpy()[crystal.operations[0]]
+            if primary and all(len(intertwiners(crystal, m.matrices, images, [orbit])) for m in primary):
                 fitting.append(name)
         found.append(fitting)
     return found
