@@ -1,5 +1,7 @@
 """Crystals: space groups, ideal parents, and the map from a parent structure to a child."""
 
+from ._match import Match as Match
+from ._match import match as match
 from ._space_group import Crystal as Crystal
 from ._space_group import SpaceGroup as SpaceGroup
 from ._space_group import ToleranceScan as ToleranceScan
