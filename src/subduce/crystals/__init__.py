@@ -1,5 +1,10 @@
 """Crystals: space groups, ideal parents, and the map from a parent structure to a child."""
 
+from ._irreps import CrystalIrrep as CrystalIrrep
+from ._irreps import commensurate_wave_vectors as commensurate_wave_vectors
+from ._irreps import irreps_at as irreps_at
+from ._irreps import star as star
+from ._irreps import stars as stars
 from ._space_group import Crystal as Crystal
 from ._space_group import SpaceGroup as SpaceGroup
 from ._space_group import ToleranceScan as ToleranceScan
