@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from tests.distortions import breathing, distorted, jahn_teller, manganite, perovskite, polar, presented
 from subduce.discovery import order_parameters
+from tests.distortions import breathing, distorted, jahn_teller, manganite, perovskite, polar, presented
 
 a, b, c = 0.11, 0.17, 0.23
 
@@ -110,7 +110,9 @@ CASES = {  # moves, r, m, space group, irreps with amplitudes where stated
     "Q3 at R": (jahn_teller(0.05, (1, 1, 1), third=True), (0, 0, 0), (0, 0, 0), 139, {"R3+": 0.1732}),
     "breathing": (breathing(0.05), (0, 0, 0), (0, 0, 0), 225, {"R1+": 0.1225}),
     "nickelate": (breathing(0.05), (b, b, 0), (0, 0, a), 14, {"R4+": 0.68, "M3+": 0.3111, "R1+": 0.1732}),
-    "tilts, Q2 at M": (jahn_teller(0.05, (1, 1, 0)), (b, b, 0), (0, 0, a), 62, {"R4+": 0.68, "M3+": 0.3111, "M2+": 0.1414}),
+    "tilts, Q2 at M": (
+        jahn_teller(0.05, (1, 1, 0)), (b, b, 0), (0, 0, a), 62, {"R4+": 0.68, "M3+": 0.3111, "M2+": 0.1414},
+    ),
     "antipolar, one arm": ([("B", (0, 0, 1), (0, 0, 0.1))], (0, 0, 0), (0, 0, 0), 123, {"X3-": None}),
     "antipolar, three arms": (
         [("B", (0, 0, 1), (0, 0, 0.1)), ("B", (0, 1, 0), (0, 0.1, 0)), ("B", (1, 0, 0), (0.1, 0, 0))],
@@ -177,3 +179,24 @@ def test_presentation_does_not_matter(noise, close):
         assert modes["R4+"]["amplitude"] == pytest.approx(0.68, abs=close)
         assert modes["M3+"]["amplitude"] == pytest.approx(0.3111, abs=close)
         assert modes["R4+"]["direction_symbol"] == "(0,a,a)"
+
+
+def test_many_frames_tell_what_is_significant():
+    generator = np.random.default_rng(1)
+    child = distorted(r=(0, b, b), m=(a, 0, 0))
+    frames = [child.copy() for _ in range(50)]
+    for frame in frames:
+        frame.positions += 0.01 * generator.standard_normal(frame.positions.shape)
+    results, modes = found(perovskite(), frames)
+    assert results["child"]["number"] == 62
+    assert set(modes) == {"R4+", "M3+"}
+    for irrep, amplitude in (("R4+", 0.68), ("M3+", 0.3111)):
+        low, high = modes[irrep]["interval"]
+        assert modes[irrep]["p_value"] < 1e-20
+        assert low < modes[irrep]["amplitude"] < high
+        assert modes[irrep]["amplitude"] == pytest.approx(amplitude, abs=0.01)
+        # a component of a mode is as uncertain as a coordinate of the file, averaged over the two cells that it holds
+        assert high - low == pytest.approx(2 * 2.01 * 0.01 / np.sqrt(2 * 50), rel=0.4)
+    absent = {s["irrep"]: s["p_value"] for s in results["secondary"] if s["kind"] == "displacement"}
+    assert set(absent) == {"X5+", "M2+", "R5+"}
+    assert min(absent.values()) > 0.05

@@ -8,11 +8,11 @@ from ._continuous import discover_continuous as discover_continuous
 from ._distribution import Distribution as Distribution
 from ._distribution import distribution as distribution
 from ._distribution import isotypic_fractions as isotypic_fractions
+from ._order_parameter import order_parameters as order_parameters
 from ._places import scales as scales
 from ._places import when as when
 from ._places import where as where
 from ._study import discover_symmetries as discover_symmetries
-from ._order_parameter import order_parameters as order_parameters
 from ._turbulence import Anisotropy as Anisotropy
 from ._turbulence import anisotropy as anisotropy
 from ._words import verdict as verdict
