@@ -310,7 +310,7 @@ def _dataset(
     lattice: np.ndarray, positions: np.ndarray, numbers: np.ndarray, tolerance: float
 ) -> spglib.SpglibDataset | None:
     """What spglib says of a cell in the standard setting, or None."""
-    cell = (lattice, positions, numbers)
+    cell: Any = (lattice, positions, numbers)
     found = _quiet(lambda: spglib.get_symmetry_dataset(cell, symprec=tolerance))
     if found is not None and found.hall_number != (hall := _halls()[found.number]):
         found = _quiet(lambda: spglib.get_symmetry_dataset(cell, symprec=tolerance, hall_number=hall))
