@@ -1,7 +1,10 @@
 """Crystals: space groups, their irreps with labels, and distortions as fields in a periodic parent."""
 
 from ._irreps import CrystalIrrep as CrystalIrrep
+from ._irreps import commensurate_wave_vectors as commensurate_wave_vectors
 from ._irreps import irreps_at as irreps_at
+from ._irreps import star as star
+from ._irreps import stars as stars
 from ._match import Match as Match
 from ._match import match as match
 from ._modes import Coupling as Coupling

@@ -121,7 +121,7 @@ def intertwiners(
     images: Float[np.ndarray, "order axes axes"],
     orbits: Sequence[Sequence[int]] | None = None,
 ) -> Float[np.ndarray, "copies sites axes dim"]:
-    """Orthonormal fields that turn as some matrices do, copy after copy, each on one orbit of sites (all, or those given)."""
+    """Orthonormal fields that turn as some matrices do, copy after copy, each on one orbit of sites (all, or some)."""
     axes, dim = images.shape[-1], matrices.shape[-1]
     character = np.trace(matrices, axis1=1, axis2=2)
     commutant = round(float(character @ character) / crystal.order)

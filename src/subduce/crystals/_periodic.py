@@ -1,5 +1,6 @@
 """A crystal with periodic boundaries: finitely many operations on finitely many sites, in which a child is a field."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -127,7 +128,7 @@ class PeriodicCrystal:
         return np.block([[found, found + once], [found + once, found]]) if self.grey else found
 
     def apply(
-        self, operations: Int[np.ndarray, " some"], field: Float[np.ndarray, "sites axes"], images: np.ndarray
+        self, operations: Sequence[int] | np.ndarray, field: Float[np.ndarray, "sites axes"], images: np.ndarray
     ) -> Float[np.ndarray, "some sites axes"]:
         """A field on the sites after each of some operations; `images` turn its value, one for every operation."""
         turned = np.einsum("gij,sj->gsi", images[operations], field)

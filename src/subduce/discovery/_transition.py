@@ -191,14 +191,14 @@ def transition(match: Match, tolerance: float | None = None) -> Transition:
     Moments count as displacements do, the largest as 0.3 Å.
     """
     crystal = PeriodicCrystal.holding(match.parent, match.supercell, grey=match.moments is not None)
-    raw = dict(_fields(crystal, match))
+    raw: dict[Kind, np.ndarray] = dict(_fields(crystal, match))
     length = abs(np.linalg.det(match.supercell @ match.parent.group.lattice)) ** (1 / 3)
     residuals = _strained(crystal, match.strain) * length
     for kind, field in raw.items():
         residuals = np.maximum(residuals, _moved(crystal, field, kind) * _unit(kind, field))
     tolerance = _tolerance(residuals) if tolerance is None else tolerance
     kept = _closed(crystal, np.flatnonzero(residuals <= tolerance))
-    fields = {kind: _symmetrised(crystal, field, kind, kept) for kind, field in raw.items()}
+    fields: dict[Kind, np.ndarray] = {kind: _symmetrised(crystal, field, kind, kept) for kind, field in raw.items()}
     point = crystal.crystal.group.cartesian[np.unique(crystal.operations[0][kept])]
     strain = np.einsum("gij,jk,glk->il", point, match.strain, point) / len(point)
     cells = len(crystal.cells) // crystal.translations_in(kept)
