@@ -110,10 +110,18 @@ def stars(group: SpaceGroup, supercell: Int[np.ndarray, "3 3"]) -> list[Float[np
 def irreps_at(group: SpaceGroup, k: Float[np.ndarray, "3"]) -> tuple[CrystalIrrep, ...]:
     """The real irreps of a space group at a wave vector, in the order of their labels.
 
-    Small irreps are found as the irreducible parts of what the group of k and −k does to one wave (Dixon 1970, Math.
-    Comp. 24, 707; Bradley and Cracknell 1972) and are induced over the arms. Where the lattice translations and the
-    operations that keep k part, components are the usual ones of the point group: (x, y, z), (3z² − r², x² − y²), …;
-    elsewhere they are parallel or opposite under as many two-fold operations as can be.
+    They are the irreducible parts of one wave taken through all operations that keep k up to its sign (Dixon 1970,
+    Math. Comp. 24, 707), induced over the arms (Bradley and Cracknell 1972). Where k equals −k and only signs tell
+    them from irreps of a point group, components are the usual ones in the standard Cartesian frame: (x, y, z),
+    (3z² − r², x² − y²), …; elsewhere they are even or odd under as many commuting two-fold operations as can be, even
+    ones first. Labels are of the standard setting (`SpaceGroup.to_standard`), so they depend on the origin; a label is
+    empty for points and groups without a table. Raises `ValueError` for operations that form no group.
+
+    >>> from ase.build import bulk
+    >>> from subduce.crystals import crystal
+    >>> group = crystal(bulk("CsCl", "cesiumchloride", a=4.1)).group
+    >>> [irrep.label for irrep in irreps_at(group, np.array([0, 0.5, 0.5]))]
+    ['M1+', 'M2+', 'M3+', 'M4+', 'M5+', 'M1-', 'M2-', 'M3-', 'M4-', 'M5-']
     """
     arms = _joined_arms(group, np.asarray(k, dtype=float))
     first = arms[0]

@@ -1,4 +1,9 @@
-"""Labels of irreps (Cracknell, Davies, Miller and Love; as ISOTROPY writes them), from characters at special points."""
+"""Labels of irreps (Cracknell, Davies, Miller and Love; as ISOTROPY writes them), from characters at special points.
+
+`labels.json` holds, by space group in its standard setting, operations as nine whole numbers of the rotation and three
+of the translation in 24ths; by point, its k, the place of one operation of each class that keeps it, and for each label
+the characters of these. `tests/golden/irrep_labels.py` writes it.
+"""
 
 import json
 import re
