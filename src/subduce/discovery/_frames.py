@@ -47,7 +47,7 @@ class Frames:
         return cls(mean, (moves - moves.mean(axis=0)) @ cell)
 
 
-def tested(found: Transition, match: Match, frames: Frames, level: float) -> Transition:
+def with_evidence(found: Transition, match: Match, frames: Frames, level: float) -> Transition:
     """The same transition with evidence for every displacement mode that the child allows.
 
     Frames, or blocks of five correlation times, are the exchangeable units; p-values carry Holm's correction over the

@@ -24,7 +24,7 @@ from subduce.crystals import (
 from subduce.data import read_frames
 from subduce.records import Record, fingerprint
 
-from ._frames import Frames, tested
+from ._frames import Frames, with_evidence
 from ._transition import Transition, joint, site_irreps, transition
 
 _WHOLE = 1e-9  # Å: no translation holds for atoms that move, so that each of a mean stays one of its frames
@@ -59,7 +59,7 @@ def order_parameters(
     else:
         frames = Frames.of(children)
         mapped = match(ideal, frames.mean, tolerance=_WHOLE)
-        found = tested(transition(mapped, tolerance), mapped, frames, level)
+        found = with_evidence(transition(mapped, tolerance), mapped, frames, level)
     results = {**_results(found, scan, parent_tolerance), "frames": len(children)}
     inputs = {str(path): fingerprint(path) for path in (parent, child) if isinstance(path, str | Path)}
     settings = {"tolerance": tolerance, "parent_tolerance": parent_tolerance, "level": level}
