@@ -1,5 +1,6 @@
 """Distortions whose irreps, amplitudes and space groups are known."""
 
+import ase
 import numpy as np
 import pytest
 
@@ -200,3 +201,47 @@ def test_many_frames_tell_what_is_significant():
     absent = {s["irrep"]: s["p_value"] for s in results["secondary"] if s["kind"] == "displacement"}
     assert set(absent) == {"X5+", "M2+", "R5+"}
     assert min(absent.values()) > 0.05
+
+
+# ICSD 63157 and 16688 as anonymous ABX3, as Smidt, Geiger and Miller (Phys. Rev. Research 3, L012002, 2021) use them.
+ANONYMOUS = [
+    (0.268, 0.732, 0.026), (0.732, 0.268, 0.974), (0.732, 0.268, 0.526), (0.268, 0.732, 0.474),
+    (0.768, 0.768, 0.974), (0.232, 0.232, 0.026), (0.232, 0.232, 0.474), (0.768, 0.768, 0.526),
+    (0.963, 0.518, 0.25), (0.537, 0.018, 0.25), (0.463, 0.982, 0.75), (0.037, 0.482, 0.75),
+]  # fmt: skip
+
+
+def test_the_perovskite_of_the_paper():
+    edge = 4.05596
+    cell = edge * np.array([[1, 1, 0], [-1, 1, 0], [0, 0, 2]])
+    sites = [(0, 0, 0.25), (0.5, 0.5, 0.25), (0.5, 0.5, 0.75), (0, 0, 0.75)]
+    octahedra = [(0, 0.5, 0), (0.5, 0, 0), (0.5, 0, 0.5), (0, 0.5, 0.5)]
+    child = ase.Atoms("Sr4Ti4O12", scaled_positions=[*sites, *octahedra, *ANONYMOUS], cell=cell, pbc=True)
+    parent = perovskite()
+    parent.set_cell([edge] * 3, scale_atoms=True)
+    results, modes = found(parent, child)
+    assert results["child"]["number"] == 62
+    expected = {"R4+": 0.7220, "M3+": 0.4130, "X5+": 0.2065, "R5+": 0.1217}
+    assert {irrep: mode["amplitude"] for irrep, mode in modes.items()} == pytest.approx(expected, abs=1e-3)
+    assert modes["R4+"]["direction_symbol"] == "(0,a,a)"
+    assert modes["M3+"]["direction_symbol"] == "(a;0;0)"
+    assert modes["R5+"]["direction_symbol"] == "(0,a,-a)"
+    assert [modes[irrep]["primary"] for irrep in expected] == [True, True, False, False]
+    assert np.linalg.norm(results["structures"]["displacements"], axis=1).max() == pytest.approx(0.2565, abs=1e-3)
+
+
+def test_waves_on_a_line_without_a_label():
+    """Antiparallel A sites with a wave vector on Σ, as in PbZrO3: given by wave vector and characters."""
+    parent = perovskite()
+    child = parent.repeat((4, 4, 1))
+    lead = np.flatnonzero(child.symbols == "Sr")
+    phase = np.pi / 2 * np.rint(child.positions[lead][:, :2] / 4.0 - 0.5).sum(axis=1) + np.pi / 4
+    child.positions[lead] += 0.2 * np.cos(phase)[:, None] * np.array([1, -1, 0]) / np.sqrt(2)
+    results, modes = found(parent, child)
+    (mode,) = modes.values()
+    assert mode["primary"]
+    assert sorted(np.abs(mode["k"])) == [0, 0.25, 0.25] or sorted(mode["k"]) == [0, 0.25, 0.75]
+    assert mode["irrep"].startswith("k=(")
+    assert mode["characters"]
+    assert results["cell_size"] == 4
+    assert any("label" in text for text in results["warnings"])
