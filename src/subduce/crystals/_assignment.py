@@ -18,17 +18,17 @@ _SAME = 0.02  # Å, between origins that are one
 
 
 class Sites:
-    """The sites of a parent, by the species that may sit there, to find which is nearest to an atom."""
+    """The sites of a parent by species, to find which is nearest to an atom."""
 
-    def __init__(self, parent: Crystal, kinds: np.ndarray):
-        self.positions, self.kinds, self.lattice = parent.positions, kinds, parent.group.lattice
+    def __init__(self, parent: Crystal):
+        self.positions, self.kinds, self.lattice = parent.positions, parent.numbers, parent.group.lattice
         reduced, self.turn = minkowski_reduce(self.lattice)
         self.to_reduced = self.lattice @ np.linalg.inv(reduced)
         self.base = np.floor(self.positions @ self.to_reduced)
         around = np.array(list(itertools.product(range(-2, 3), repeat=3)))
         self.trees = {}
-        for kind in set(kinds.tolist()):
-            sites = np.flatnonzero(kinds == kind)
+        for kind in set(self.kinds.tolist()):
+            sites = np.flatnonzero(self.kinds == kind)
             inside = (self.positions @ self.to_reduced - self.base)[sites]
             images = (inside[:, None] + around).reshape(-1, 3)
             self.trees[kind] = KDTree(images @ reduced), np.repeat(sites, len(around)), np.tile(around, (len(sites), 1))
@@ -112,9 +112,7 @@ def folded(cells: np.ndarray, rows: np.ndarray) -> np.ndarray:
     return cells - np.floor(cells @ np.linalg.inv(rows) + 1e-9).astype(np.int64) @ rows
 
 
-def assigned(
-    parent: Crystal, places: np.ndarray, rows: np.ndarray, site_kinds: np.ndarray, kinds: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
+def assigned(parent: Crystal, places: np.ndarray, rows: np.ndarray, kinds: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The one-to-one map of atoms onto sites with the least sum of squared displacements."""
     corners = np.array(list(itertools.product((0, 1), repeat=3))) @ rows
     ranges = [np.arange(low, high + 1) for low, high in zip(corners.min(axis=0), corners.max(axis=0), strict=True)]
@@ -125,7 +123,7 @@ def assigned(
     for _ in range(_STEPS):
         before = np.column_stack([chosen, where])
         for kind in set(kinds.tolist()):
-            atoms, sites = np.flatnonzero(kinds == kind), np.flatnonzero(site_kinds == kind)
+            atoms, sites = np.flatnonzero(kinds == kind), np.flatnonzero(parent.numbers == kind)
             all_sites, all_cells = np.repeat(sites, len(cells)), np.tile(cells, (len(sites), 1))
             raw = (places[atoms][:, None] - parent.positions[all_sites] - all_cells) @ parent.group.lattice
             away = shortest(raw, supercell)

@@ -19,7 +19,7 @@ from ._assignment import Sites, assigned, folded, moves_of, origins, rms_of
 from ._child import PrimitiveCell, primitive_cell
 from ._space_group import TOLERANCE, Crystal, SpaceGroup
 
-_WIDEST = 0.3  # strain up to which a lattice match is looked for, to say how close it came
+_WIDER = (0.3, 0.5)  # strains at which a lattice match is looked for, to say how close it came
 _CLOSE = 0.05  # a second map is nearly as good if it costs no more than this share more,
 _APART = 0.02  # or this in Å; maps that differ by less than twice that are the same
 
@@ -65,23 +65,26 @@ def match(
     """The map of a child structure onto its parent with the least displacements and strain.
 
     Translations of the child's cell that hold within `tolerance` in Å (default 1e-3) reduce it to its primitive cell.
-    Where species of the parent are partly replaced in the child (order on one site), they are assigned if only one way
-    is possible. Collinear moments count as along z of the child's frame. Raises `InputError` where the compositions
+    A species of the parent may be several in the child (order on one site). Collinear moments count as along z of the
+    child's frame. Raises `InputError` where the compositions
     differ, no atom would stay within `max_displacement` in Å or the cell within `max_strain`, or two maps that are not
     related by symmetry fit equally well.
 
+    >>> from subduce.crystals import crystal
     >>> rock_salt = ase.Atoms("NaCl", cell=[[0, 2.8, 2.8], [2.8, 0, 2.8], [2.8, 2.8, 0]], pbc=True)
-    >>> rock_salt.set_scaled_positions([[0, 0, 0], [0.52, 0.52, 0.52]])
-    >>> found = match(crystal(rock_salt, tolerance=0.3), rock_salt)
-    >>> round(found.largest, 3)
-    0.097
+    >>> rock_salt.set_scaled_positions([[0, 0, 0], [0.5, 0.5, 0.5]])
+    >>> child = rock_salt.repeat(2)
+    >>> child.positions[0] += [0, 0, 0.2]
+    >>> found = match(crystal(rock_salt), child)
+    >>> len(found.sites), round(found.largest, 4)
+    (16, 0.1875)
     """
     cell = primitive_cell(child, TOLERANCE if tolerance is None else tolerance)
-    size, site_kinds, atom_kinds = _kinds(parent, cell)
+    size, ways = _kinds(parent, cell)
     fits = _fits(parent.group, cell.lattice, size, max_strain)
     if not fits:
         raise InputError(_no_lattice(parent, cell, size, max_strain))
-    found = _maps(parent, cell, fits, site_kinds, atom_kinds)
+    found = sorted((one for kinds in ways for one in _maps(parent, cell, fits, kinds)), key=lambda one: one[0])
     _check(found, cell, max_displacement)
     return _tidy(_same_frame(found[0][1]))
 
@@ -90,14 +93,13 @@ def _maps(
     parent: Crystal,
     cell: PrimitiveCell,
     fits: list[tuple[float, np.ndarray]],
-    site_kinds: np.ndarray,
     kinds: np.ndarray,
 ) -> list[tuple[float, Match]]:
-    """The best maps of a child onto the parent with what they cost in Å, the best first."""
+    """Maps of a child onto the parent with what they cost in Å: the best, and those that are nearly as good."""
     spacing = (abs(np.linalg.det(parent.group.lattice)) / len(parent.numbers)) ** (1 / 3)
     found: list[tuple[float, Match]] = []
     open_maps: list[tuple] = []  # by what each costs at the least: those where several atoms come to one site
-    limit, targets = np.inf, Sites(parent, site_kinds)
+    limit, targets = np.inf, Sites(parent)
 
     def take(strain: float, rows: np.ndarray, sites: np.ndarray, cells: np.ndarray) -> float:
         moves = moves_of(parent, cell.positions @ rows, sites, cells)
@@ -108,7 +110,7 @@ def _maps(
 
     def settle() -> float:
         _, _, strain, rows, shift = heapq.heappop(open_maps)
-        return take(strain, rows, *assigned(parent, cell.positions @ rows + shift, rows, site_kinds, kinds))
+        return take(strain, rows, *assigned(parent, cell.positions @ rows + shift, rows, kinds))
 
     for norm, rows in fits:
         strain, places = spacing * norm, cell.positions @ rows
@@ -124,7 +126,7 @@ def _maps(
             limit = settle()
     while open_maps and open_maps[0][0] <= limit:
         limit = settle()
-    return sorted(found, key=lambda one: one[0])
+    return found
 
 
 def _check(found: list[tuple[float, Match]], cell: PrimitiveCell, max_displacement: float) -> None:
@@ -149,18 +151,21 @@ def _check(found: list[tuple[float, Match]], cell: PrimitiveCell, max_displaceme
             )
 
 
-def _invariants(one: Match) -> tuple[np.ndarray, np.ndarray]:
-    """What maps that are related by an operation of the parent share: lengths on each orbit, and principal strains."""
+def _invariants(one: Match) -> tuple[np.ndarray, ...]:
+    """What maps that an operation of the parent relates share: species and lengths on each orbit, principal strains."""
     lengths = np.linalg.norm(one.displacements, axis=1)
-    order = np.lexsort((lengths, one.parent.equivalent[one.sites]))
-    return lengths[order], np.linalg.eigvalsh(one.strain)
+    order = np.lexsort((lengths, one.numbers, one.parent.equivalent[one.sites]))
+    return one.numbers[order], lengths[order], np.linalg.eigvalsh(one.strain)
 
 
 # --- which species go on which sites ---------------------------------------------------------------------------------
 
 
-def _kinds(parent: Crystal, cell: PrimitiveCell) -> tuple[int, np.ndarray, np.ndarray]:
-    """How many primitive cells of the parent the child has, and the species of the parent that each atom stands for."""
+def _kinds(parent: Crystal, cell: PrimitiveCell) -> tuple[int, list[np.ndarray]]:
+    """How many primitive cells of the parent the child has; the species of the parent that each atom may stand for.
+
+    More than one way is left to the positions to decide.
+    """
     formula, sites, atoms = parent.atoms.get_chemical_formula(), len(parent.numbers), len(cell.numbers)
     if atoms % sites:
         hint = "exchange the two, or lower the tolerance" if atoms < sites else "vacancies are not supported"
@@ -181,15 +186,12 @@ def _kinds(parent: Crystal, cell: PrimitiveCell) -> tuple[int, np.ndarray, np.nd
         mixed = all(number in here or choice.count(number) > 1 for number in missing)
         if filled == missing and mixed:
             ways.append(dict(zip(surplus, choice, strict=True)))
-    if len(ways) != 1:
-        wanted = ", ".join(f"{chemical_symbols[n]}{size * c}" for n, c in Counter(parent.numbers.tolist()).items())
-        came = ", ".join(f"{chemical_symbols[n]}{c}" for n, c in here.items())
-        reason = "in more than one way" if ways else "in no way"
+    if not ways:
         raise InputError(
-            f"{cell.name}: the composition {came} fits the parent's {wanted} {reason}; name the parent's species as "
-            "the child's, or one species for each site that orders"
+            f"{cell.name}: the composition is not that of the parent, {formula}, nor an order of several species on "
+            "one of its sites; give a parent with the child's species, one for each site that orders"
         )
-    return size, parent.numbers, np.array([ways[0].get(number, number) for number in cell.numbers.tolist()])
+    return size, [np.array([way.get(number, number) for number in cell.numbers.tolist()]) for way in ways]
 
 
 # --- lattices --------------------------------------------------------------------------------------------------------
@@ -235,14 +237,16 @@ def _least(group: SpaceGroup, rows: np.ndarray) -> np.ndarray:
 
 def _no_lattice(parent: Crystal, cell: PrimitiveCell, size: int, limit: float) -> str:
     """The message where no supercell fits: how far the closest is off."""
-    fits = _fits(parent.group, cell.lattice, size, _WIDEST) if limit < _WIDEST else []
     lengths = ", ".join(f"{length:.3f}" for length in np.linalg.norm(cell.lattice, axis=1))
-    told = f"{cell.name}: the child's primitive cell ({lengths} Å) is no supercell of {size} cells of the parent"
-    if not fits:
-        return f"{told} at a strain below {max(limit, _WIDEST):g}; the two structures are not related"
-    stretches = np.linalg.svd(np.linalg.inv(fits[0][1] @ parent.group.lattice) @ cell.lattice, compute_uv=False) - 1
-    needed = np.abs(stretches).max()
-    return f"{told} within a strain of {limit:g}: the closest needs {needed:.3f}; allow max_strain={needed + 5e-3:.2f}"
+    what = "primitive cell" if size == 1 else f"supercell of {size} primitive cells"
+    told = f"{cell.name}: the child's primitive cell ({lengths} Å) is no {what} of the parent"
+    for wider in (one for one in _WIDER if one > limit):
+        if fits := _fits(parent.group, cell.lattice, size, wider):
+            rows = fits[0][1]
+            needed = np.abs(np.linalg.svd(np.linalg.inv(rows @ parent.group.lattice) @ cell.lattice)[1] - 1).max()
+            way_out = f"if it is the same crystal, allow max_strain={np.ceil(needed * 100 + 0.1) / 100:.2f}"
+            return f"{told} within a strain of {limit:g}: the closest needs {needed:.3f}; {way_out}"
+    return f"{told} at a strain below {max(limit, *_WIDER):g}: the two are not related"
 
 
 # --- the answer ------------------------------------------------------------------------------------------------------
