@@ -20,8 +20,12 @@ from ._child import PrimitiveCell, primitive_cell
 from ._space_group import TOLERANCE, Crystal, SpaceGroup
 
 _WIDER = (0.3, 0.5)  # strains at which a lattice match is looked for, to say how close it came
-_CLOSE = 0.05  # a second map is nearly as good if it costs no more than this share more,
-_APART = 0.02  # or this in Å; maps that differ by less than twice that are the same
+_CLOSE = 0.05  # maps are looked at that cost no more than this share more than the best,
+_APART = 0.02  # and this in Å
+_TIE = 2.0  # tolerances, by which displacements or strains of two maps differ that fit equally well
+_SAME_MOVE = 0.04  # Å, between displacements that an operation relates; large against noise, small against an order
+_SAME_STRAIN = 5e-3
+_ROUNDING = 1e-6
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,13 +83,14 @@ def match(
     >>> len(found.sites), round(found.largest, 4)
     (16, 0.1875)
     """
-    cell = primitive_cell(child, TOLERANCE if tolerance is None else tolerance)
+    tolerance = TOLERANCE if tolerance is None else tolerance
+    cell = primitive_cell(child, tolerance)
     size, ways = _kinds(parent, cell)
     fits = _fits(parent.group, cell.lattice, size, max_strain)
     if not fits:
         raise InputError(_no_lattice(parent, cell, size, max_strain))
     found = sorted((one for kinds in ways for one in _maps(parent, cell, fits, kinds)), key=lambda one: one[0])
-    _check(found, cell, max_displacement)
+    _check(found, cell, max_displacement, tolerance)
     return _tidy(_same_frame(found[0][1]))
 
 
@@ -96,7 +101,7 @@ def _maps(
     kinds: np.ndarray,
 ) -> list[tuple[float, Match]]:
     """Maps of a child onto the parent with what they cost in Å: the best, and those that are nearly as good."""
-    spacing = (abs(np.linalg.det(parent.group.lattice)) / len(parent.numbers)) ** (1 / 3)
+    spacing = _spacing(parent)
     found: list[tuple[float, Match]] = []
     open_maps: list[tuple] = []  # by what each costs at the least: those where several atoms come to one site
     limit, targets = np.inf, Sites(parent)
@@ -129,9 +134,9 @@ def _maps(
     return found
 
 
-def _check(found: list[tuple[float, Match]], cell: PrimitiveCell, max_displacement: float) -> None:
+def _check(found: list[tuple[float, Match]], cell: PrimitiveCell, max_displacement: float, tolerance: float) -> None:
     """Raise `InputError` where the best map moves an atom too far, or where another is as good and is not the same."""
-    best, chosen = found[0]
+    chosen = found[0][1]
     if chosen.largest > max_displacement:
         atom = np.linalg.norm(chosen.displacements, axis=1).argmax()
         raise InputError(
@@ -139,23 +144,46 @@ def _check(found: list[tuple[float, Match]], cell: PrimitiveCell, max_displaceme
             f"{chosen.order[atom]}) by {chosen.largest:.2f} Å, more than {max_displacement:g} Å; if it is the same "
             f"crystal, allow max_displacement={np.ceil(chosen.largest * 10) / 10:.1f}"
         )
-    for cost, other in found[1:]:
-        if cost > best * (1 + _CLOSE) + _APART:
-            break
-        away = max(abs(a - b).max() for a, b in zip(_invariants(chosen), _invariants(other), strict=True))
-        if away > 2 * _APART:
+    spacing = _spacing(chosen.parent)
+    for _, other in found[1:]:
+        strains = [float(np.linalg.norm(one.strain)) for one in (chosen, other)]
+        between = max(abs(other.rms - chosen.rms), spacing * abs(strains[1] - strains[0]))
+        if between <= _TIE * tolerance and not _related(chosen, other):
+            exact = between < 10 * _ROUNDING
+            told = "nothing tells" if exact else f"a tolerance below {between / _TIE:.1e} Å would tell"
             raise InputError(
-                f"{cell.name}: two maps onto the parent fit nearly as well, with displacements of {chosen.rms:.3f} and "
-                f"{other.rms:.3f} Å (root mean square) that differ by up to {away:.2g} Å; give a child that is less "
-                "distorted, or in a smaller cell"
+                f"{cell.name}: two maps onto the parent that its symmetry does not relate fit equally well within "
+                f"{tolerance:g} Å (both with displacements of {chosen.rms:.3f} Å, root mean square); {told} them apart"
             )
 
 
-def _invariants(one: Match) -> tuple[np.ndarray, ...]:
-    """What maps that an operation of the parent relates share: species and lengths on each orbit, principal strains."""
-    lengths = np.linalg.norm(one.displacements, axis=1)
-    order = np.lexsort((lengths, one.numbers, one.parent.equivalent[one.sites]))
-    return one.numbers[order], lengths[order], np.linalg.eigvalsh(one.strain)
+def _spacing(parent: Crystal) -> float:
+    """The edge of the cube that one atom of a crystal takes in Å: what a strain of one costs."""
+    return float(abs(np.linalg.det(parent.group.lattice)) / len(parent.numbers)) ** (1 / 3)
+
+
+def _related(one: Match, other: Match) -> bool:
+    """Whether an operation of the parent takes one map of a child to another: species, displacements and strain."""
+    group, (targets, offsets) = one.parent.group, one.parent.permutations
+    inverse, marked = np.linalg.inv(other.supercell), int(np.linalg.norm(one.displacements, axis=1).argmax())
+    places = {
+        tuple(key): at for at, key in enumerate(np.column_stack([other.sites, folded(other.cells, other.supercell)]))
+    }
+    for turn, rotation, target, offset in zip(group.cartesian, group.rotations, targets, offsets, strict=True):
+        edges = one.supercell @ rotation.T @ inverse
+        strained = np.abs(turn @ one.strain @ turn.T - other.strain).max()
+        if np.abs(edges - np.rint(edges)).max() > _ROUNDING or strained > _SAME_STRAIN:
+            continue
+        sites, moves = target[one.sites], one.displacements @ turn.T
+        cells = one.cells @ rotation.T + offset[one.sites]
+        alike = np.linalg.norm(other.displacements - moves[marked], axis=1) < _SAME_MOVE
+        for at in np.flatnonzero(alike & (other.sites == sites[marked]) & (other.numbers == one.numbers[marked])):
+            here = folded(cells + other.cells[at] - cells[marked], other.supercell)
+            order = [places[tuple(key)] for key in np.column_stack([sites, here])]
+            away = np.linalg.norm(other.displacements[order] - moves, axis=1)
+            if away.max() < _SAME_MOVE and (other.numbers[order] == one.numbers).all():
+                return True
+    return False
 
 
 # --- which species go on which sites ---------------------------------------------------------------------------------

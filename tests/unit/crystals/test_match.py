@@ -243,3 +243,33 @@ def test_what_the_message_allows_then_holds():
 def test_a_child_of_more_symmetry_than_its_parent_is_told_to_be_the_parent():
     with pytest.raises(InputError, match=r"5 atoms, no multiple of the 20 .*; exchange the two"):
         match(crystal(glazer("a+b-b-")), perovskite())
+
+
+def nearly_tetragonal(b):
+    """A perovskite whose second axis is a little longer, so that its group relates no two axes."""
+    atoms = perovskite()
+    atoms.set_cell([4.0, b, 4.2], scale_atoms=True)
+    return crystal(atoms, tolerance=1e-5)
+
+
+def test_two_maps_that_fit_equally_well_are_refused():
+    """The child moves along an axis of which it cannot be said whether it is the parent's first or second."""
+    child = perovskite()
+    child.set_cell([4.005, 4.005, 4.2], scale_atoms=True)
+    child.positions[1] += [0.1, 0, 0]
+    with pytest.raises(InputError, match=r"does not relate fit equally well .* would tell them apart"):
+        match(nearly_tetragonal(4.01), child)
+    child.set_cell([4.0, 4.01, 4.2], scale_atoms=True)
+    found = match(nearly_tetragonal(4.01), child)
+    assert np.linalg.norm(found.displacements, axis=0).argmax() == 0
+    with pytest.raises(InputError, match=r"a tolerance below 4\.\de-03 Å would tell them apart") as caught:
+        match(nearly_tetragonal(4.01), child, tolerance=0.02)
+    assert "\n" not in str(caught.value)
+    assert len(match(nearly_tetragonal(4.01), child, tolerance=3e-3).sites) == 5
+
+
+def test_maps_that_only_the_child_relates_are_one():
+    """A cubic child of a parent with three different axes lies on it in six ways that are the same."""
+    found = match(nearly_tetragonal(4.1), perovskite(4.1))
+    assert found.largest < 1e-9
+    np.testing.assert_allclose(np.sort(np.diag(found.strain)), [4.1 / 4.2 - 1, 0, 0.025], atol=1e-9)
