@@ -17,6 +17,7 @@ from ._modes import intertwiners as intertwiners
 from ._modes import strain_modes as strain_modes
 from ._origins import equivalent_origins as equivalent_origins
 from ._periodic import PeriodicCrystal as PeriodicCrystal
+from ._space_group import TOLERANCE as TOLERANCE
 from ._space_group import Crystal as Crystal
 from ._space_group import SpaceGroup as SpaceGroup
 from ._space_group import ToleranceScan as ToleranceScan

@@ -10,10 +10,12 @@ import numpy as np
 from ase.data import chemical_symbols
 
 from subduce import __version__
+from subduce.config import InputError
 from subduce.crystals import (
     Crystal,
     Mode,
     SpaceGroup,
+    TOLERANCE,
     ToleranceScan,
     crystal,
     equivalent_origins,
@@ -28,6 +30,7 @@ from ._frames import Frames, with_evidence
 from ._transition import Transition, joint, site_irreps, transition
 
 _WHOLE = 1e-9  # Å: no translation holds for atoms that move, so that each of a mean stays one of its frames
+_LOOSE = 0.1  # Å; at more a parent is not taken for another
 _DOMAINS = 96  # structures that a record holds at most
 _VOIGT = ((0, 0), (1, 1), (2, 2), (1, 2), (0, 2), (0, 1))
 
@@ -54,13 +57,18 @@ def order_parameters(
     parent_atoms, children = _read(parent)[0], _read(child)
     scan = scan_tolerances(parent_atoms)
     ideal = crystal(parent_atoms, tolerance=parent_tolerance)
-    if len(children) == 1:
-        found = transition(match(ideal, children[0], tolerance=tolerance), tolerance)
-    else:
-        frames = Frames.of(children)
-        mapped = match(ideal, frames.mean, tolerance=_WHOLE)
-        found = with_evidence(transition(mapped, tolerance), mapped, frames, level)
-    results = {**_results(found, scan, parent_tolerance), "frames": len(children)}
+    doubts = list(_parent_warnings(ideal.group, scan, parent_tolerance or TOLERANCE))
+    try:
+        if len(children) == 1:
+            found = transition(match(ideal, children[0], tolerance=tolerance), tolerance)
+        else:
+            frames = Frames.of(children)
+            mapped = match(ideal, frames.mean, tolerance=_WHOLE)
+            found = with_evidence(transition(mapped, tolerance), mapped, frames, level)
+    except InputError as error:
+        raise InputError("; ".join([str(error), *doubts])) from None
+    results = _results(found, scan, parent_tolerance)
+    results |= {"frames": len(children), "warnings": [*doubts, *results["warnings"]]}
     inputs = {str(path): fingerprint(path) for path in (parent, child) if isinstance(path, str | Path)}
     settings = {"tolerance": tolerance, "parent_tolerance": parent_tolerance, "level": level}
     return Record("order-parameters", inputs, settings, results, time.monotonic() - began)
@@ -89,7 +97,7 @@ def _results(found: Transition, scan: ToleranceScan, parent_tolerance: float | N
         "origin": _origin(found.crystal.crystal, np.zeros(3)),
         "tolerance": {"used": found.tolerance, "stable": [float(below), float(above) if np.isfinite(above) else None]},
         "parent_tolerance": {
-            "used": parent_tolerance or 1e-3,
+            "used": parent_tolerance or TOLERANCE,
             "scan": [{"tolerance": t, "number": n, "symbol": s} for t, n, s in _steps(scan)],
         },
         "noise": found.noise,
@@ -282,6 +290,16 @@ def _structures(found: Transition) -> dict[str, Any]:
         "displacements": _rounded(moved),
         "domains": domains,
     }
+
+
+def _parent_warnings(group: SpaceGroup, scan: ToleranceScan, used: float) -> Iterator[str]:
+    """Where the parent would have another group if its atoms were allowed to miss it by a little more."""
+    others = [f"{s} at {t:.2g} Å" for t, n, s in _steps(scan) if used < t <= _LOOSE and n not in (0, group.number)]
+    if others:
+        yield (
+            f"the parent is {group.symbol} at {used:g} Å, but {', '.join(others)}; if that is meant, give "
+            "--parent-tolerance"
+        )
 
 
 def _warnings(found: Transition) -> Iterator[str]:
