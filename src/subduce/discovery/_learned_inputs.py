@@ -25,7 +25,9 @@ class LearnConfig(Config):
     symmetric_steps: int = Field(100, ge=0, description="of L-BFGS on the weights before any input is free")
     weight_steps: int = Field(60, ge=1, description="of L-BFGS on weights and active inputs, for each penalty")
     input_steps: int = Field(10, ge=1, description="proximal steps on the inputs, for each penalty")
-    ridge: float = Field(1e-5, ge=0, description="on the change of the weights, so that these cannot hide the penalty")
+    ridge: float = Field(
+        1e-3, ge=0, description="on the change of the weights while there is a penalty, which else they could hide"
+    )
     slack: float = Field(0.01, ge=0, description="what a sparser point of the path may lack, in units of the plateau")
 
 
@@ -98,7 +100,7 @@ def learn_order_parameter(
     for penalty in config.penalties:
         _proximal(fit, penalty * unit, config.input_steps)
         active = fit.active()
-        _descend([*fit.weights, fit.free], lambda now=penalty, on=active: fit.whole(now * unit, config.ridge, on),
+        _descend([*fit.weights, fit.free], lambda now=penalty, on=active: fit.whole(now * unit, config.ridge * bool(now), on),
                  config.weight_steps)  # fmt: skip
         _proximal(fit, penalty * unit, config.input_steps)
         path.append(PathPoint(penalty, float(fit.plain().detach()), fit.lengths()))
@@ -109,9 +111,7 @@ def learn_order_parameter(
     with torch.no_grad():
         amplitudes = fit.amplitudes(fit.free)
         output = network(graph, fit.spread @ amplitudes).numpy()
-    return LearnedInputs(
-        amplitudes.numpy(), output, path[chosen].loss * least, symmetric, least, tuple(path), chosen
-    )
+    return LearnedInputs(amplitudes.numpy(), output, path[chosen].loss * least, symmetric, least, tuple(path), chosen)
 
 
 class _Fit:

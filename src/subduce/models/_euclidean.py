@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, Self
+from typing import Literal
 
 import numpy as np
 import torch
@@ -30,7 +30,7 @@ class EuclideanNetworkConfig(Config):
     l_max: int = Field(2, ge=0, description="highest degree of features and edge harmonics")
     num_features: int = Field(8, ge=1, description="channels of each irrep, of both parities")
     num_bessels: int = Field(8, ge=1, description="radial functions")
-    radial_basis: Literal["bessel", "gaussian", "bernstein"] = "bessel"
+    radial_basis: Literal["bessel", "gaussian", "bernstein"] = "gaussian"
     radial_mlp_depth: int = Field(1, ge=0, description="hidden layers of the radial network")
     radial_mlp_width: int = Field(32, ge=1, description="their width")
     avg_num_neighbors: float = Field(8.0, gt=0, description="edges per site; messages are scaled by its root")
@@ -110,22 +110,22 @@ class Modulation:
     matrix: Float[np.ndarray, "sites places"]
 
     @classmethod
-    def shared(cls, sites: int) -> Self:
+    def shared(cls, sites: int) -> "Modulation":
         """The same at every site."""
         return cls(("all",), np.ones((sites, 1)))
 
     @classmethod
-    def on(cls, sites: int, chosen: Sequence[int]) -> Self:
+    def on(cls, sites: int, chosen: Sequence[int]) -> "Modulation":
         """One for each of some sites, none at the others."""
         return cls(tuple(f"site {site}" for site in chosen), np.eye(sites)[:, list(chosen)])
 
     @classmethod
     def waves(
         cls,
-        positions: Sequence[Sequence[float]] | np.ndarray,
-        vectors: Mapping[str, Sequence[float]],
+        positions: Sequence[Sequence[int | float]] | np.ndarray,
+        vectors: Mapping[str, Sequence[int | float]],
         chosen: Sequence[int] | None = None,
-    ) -> Self:
+    ) -> "Modulation":
         """Waves cos 2πk·R over some sites or all, and sin 2πk·R where that is another; none at the other sites.
 
         Positions R and wave vectors k are in fractions of the same cell and of its reciprocal.
