@@ -46,11 +46,23 @@ def _rectangle(title, run):
     rows = [
         *_common(title, run),
         row(f"{title}: plateau, off the paper's 7.070e-4", abs(run["plateau"] - OLD["plateau"]), ("<=", 5e-8)),
-        row(f"{title}: loss without inputs over the plateau, less 1", run["symmetric_loss"] / run["plateau"] - 1, ("<=", 1e-6)),
+        row(
+            f"{title}: loss without inputs over the plateau, less 1",
+            run["symmetric_loss"] / run["plateau"] - 1,
+            ("<=", 1e-6),
+        ),
         row(f"{title}: gradient in B1g at zero", gradient["irreps"]["B1g"], (">=", 1e-6)),
-        row(f"{title}: gradient in all but A1g and B1g, over B1g", max(others) / gradient["irreps"]["B1g"], ("<=", ROUND_OFF)),
-        row(f"{title}: loss with the learned input", min(loss for _, loss, _ in run["path"]) * run["plateau"], ("<=", OLD["learned"])),
-    ]  # fmt: skip
+        row(
+            f"{title}: gradient in all but A1g and B1g, over B1g",
+            max(others) / gradient["irreps"]["B1g"],
+            ("<=", ROUND_OFF),
+        ),
+        row(
+            f"{title}: loss with the learned input",
+            min(loss for _, loss, _ in run["path"]) * run["plateau"],
+            ("<=", OLD["learned"]),
+        ),
+    ]
     for name, (words, function) in FUNCTIONS.items():
         shape = _harmonics(name, function)
         if name in learned:
@@ -64,19 +76,34 @@ def _rectangle(title, run):
 def _common(title, run):
     """What holds for every learned order parameter."""
     return [
-        row(f"{title}: forbidden part of the gradient, over the largest", run["gradient"]["forbidden_max"], ("<=", 1e-10)),
-        row(f"{title}: operations kept by the order parameter over those of the target", run["kept_by_order"] / run["kept"], (">=", 1.0)),
-        row(f"{title}: domains times what each keeps, over the group", run["domains"] * run["kept_by_order"] / run["order"], ("=", 1.0)),
+        row(
+            f"{title}: forbidden part of the gradient, over the largest",
+            run["gradient"]["forbidden_max"],
+            ("<=", 1e-10),
+        ),
+        row(
+            f"{title}: operations kept by the order parameter over those of the target",
+            run["kept_by_order"] / run["kept"],
+            (">=", 1.0),
+        ),
+        row(
+            f"{title}: domains times what each keeps, over the group",
+            run["domains"] * run["kept_by_order"] / run["order"],
+            ("=", 1.0),
+        ),
         row(f"{title}: largest |f(x, g v) − g f(x, v)|", run["variants_error"], ("<=", 1e-10)),
-    ]  # fmt: skip
+    ]
 
 
 def _components(run, irreps=None):
     """What is learned at the only place, by irrep."""
     (vector,) = map(np.array, run["amplitudes"].values())
     terms = Irreps(irreps or "+".join(name.split(" ")[0] for name in run["dimensions"]))
-    return {str(irrep): vector[place] for (_, irrep), place in zip(terms, terms.slices(), strict=True)
-            if vector[place].any() or irrep.l == 0}  # fmt: skip
+    return {
+        str(irrep): vector[place]
+        for (_, irrep), place in zip(terms, terms.slices(), strict=True)
+        if vector[place].any() or irrep.l == 0
+    }
 
 
 def _harmonics(name, function):
@@ -100,9 +127,17 @@ def perovskite(runs):
                 row(f"{title}: space group with it", after, ("=", number)),
                 row(f"{title}: space group with half of it", half, ("=", number)),
                 row(f"{title}: space group of the target", target, ("=", 62)),
-                row(f"{title}: mean |displacement| to reach, Å, off the paper's .0676", abs(run["displacement"] - OLD["deviation"]), ("<=", 1e-4)),
-                row(f"{title}: loss over what this order parameter allows at best, less 1, in plateaus", (run["loss"] - run["plateau_of_order"]) / run["plateau"], ("<=", 1e-2)),
-            ]  # fmt: skip
+                row(
+                    f"{title}: mean |displacement| to reach, Å, off the paper's .0676",
+                    abs(run["displacement"] - OLD["deviation"]),
+                    ("<=", 1e-4),
+                ),
+                row(
+                    f"{title}: loss above the least that this order parameter allows, in plateaus",
+                    (run["loss"] - run["plateau_of_order"]) / run["plateau"],
+                    ("<=", 1e-2),
+                ),
+            ]
             drop = run["displacement"] / run["deviation"]
             rows.append(
                 row(f"{title}: mean |error| falls by a factor of", drop, (">=", OLD["drop"]) if number == 62 else None)
@@ -110,8 +145,20 @@ def perovskite(runs):
     if "sites" in runs:
         breaking, last = runs["sites"]["gradient"]["breaking"], runs["sites"]["path"][runs["sites"]["chosen"]][2]
         others = [name for name in last if name != "1e"]
-        rows.append(row("inputs on B: gradient in 1e over the largest of the others", breaking["1e"] / max(breaking[name] for name in others), (">=", 1)))  # fmt: skip
-        rows.append(row("inputs on B: learned 1e over the largest of the others", last["1e"] / max(max(last[name] for name in others), 1e-30), (">=", 1)))  # fmt: skip
+        rows.append(
+            row(
+                "inputs on B: gradient in 1e over the largest of the others",
+                breaking["1e"] / max(breaking[name] for name in others),
+                (">=", 1),
+            )
+        )
+        rows.append(
+            row(
+                "inputs on B: learned 1e over the largest of the others",
+                last["1e"] / max(max(last[name] for name in others), 1e-30),
+                (">=", 1),
+            )
+        )
         odd = [runs["sites"]["dimensions"][name] for name in ("0e", "0o", "1o", "2o")]
         rows.append(row("inputs on B: free amplitudes in 0e, 0o, 1o and 2o", sum(odd), ("=", 0)))
     if "waves" in runs:
@@ -128,7 +175,9 @@ def tilts(runs):
     for name, run in runs.items():
         in_phase, out, number = TILTS[name]
         if "amplitudes" not in run:
-            rows.append(row(f"{name}: free amplitudes of a system without tilts", sum(run["dimensions"].values()), ("=", 0)))  # fmt: skip
+            rows.append(
+                row(f"{name}: free amplitudes of a system without tilts", sum(run["dimensions"].values()), ("=", 0))
+            )
             continue
         rows += _common(name, run)
         rows.append(row(f"{name}: space group of the prediction", run["space_groups"][2], ("=", number)))
@@ -137,7 +186,13 @@ def tilts(runs):
         meant = [("R", axis, size) for axis, size in enumerate(out)]
         meant += [(f"M{'xyz'[axis]}", axis, size) for axis, size in enumerate(in_phase)]
         present = [abs(amplitudes[at][axis]) for at, axis, size in meant if size]
-        rows.append(row(f"{name}: smallest tilt learned where the target has one, over the largest", min(present) / largest, (">=", 1e-3)))  # fmt: skip
+        rows.append(
+            row(
+                f"{name}: smallest tilt learned where the target has one, over the largest",
+                min(present) / largest,
+                (">=", 1e-3),
+            )
+        )
         rows.append(row(f"{name}: loss over the plateau", run["loss"] / run["plateau"], ("<=", 1e-3)))
     return rows
 
@@ -152,10 +207,14 @@ def batio3(runs):
         rows += [
             *_common(title, run),
             row(f"{title}: space group of the prediction", run["space_groups"][2], ("=", POLAR[name][1])),
-            row(f"{title}: T1u over the largest other breaking part of the gradient", parts["T1u"] / max(1e-99, *(size for irrep, size in parts.items() if irrep not in ("A1g", "T1u"))), (">=", 1)),
+            row(
+                f"{title}: T1u over the largest other breaking part of the gradient",
+                parts["T1u"] / max(1e-99, *(size for irrep, size in parts.items() if irrep not in ("A1g", "T1u"))),
+                (">=", 1),
+            ),
             row(f"{title}: share of 1o in what enters first", first["1o"] / sum(first.values()), (">=", 0.5)),
             row(f"{title}: loss over the plateau", run["loss"] / run["plateau"], ("<=", 1e-3)),
-        ]  # fmt: skip
+        ]
     return rows
 
 

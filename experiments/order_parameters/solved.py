@@ -46,8 +46,7 @@ def solved(settings):
     if "order_given" in settings:  # by hand, the same at every site
         order = np.zeros((len(given.target), network.order.dim))
         order[:, :] = by_name(network.order, settings["order_given"])
-        steps = settings["learn"]["weight_steps"]
-        return found | {"loss": fit_network(network, graph, given.target, order=order, steps=steps)}
+        return found | {"loss": fit_network(network, graph, given.target, order=order, steps=settings["steps"])}
     missing = missing_inputs(given.symmetry, kept, config.order, given.modulation, weights=given.weights)
     found["dimensions"] = missing.dimensions()
     found["gradient"] = gradient_of(network, graph, given, missing)

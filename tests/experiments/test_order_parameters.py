@@ -1,4 +1,4 @@
-"""The stored numbers of the experiment keep its claims, its set-ups are what they should be, and its runs can be made."""
+"""The stored numbers keep the experiment's claims, its set-ups are what they should be, and its runs can be made."""
 
 import importlib.util
 import json

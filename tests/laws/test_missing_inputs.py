@@ -1,4 +1,4 @@
-"""Curie's principle, the gradient at inputs that are zero, and what is learned from there: for any weights and groups."""
+"""Curie's principle, the gradient at inputs that are zero, and what is learned from there, for any weights."""
 
 from functools import cache
 
@@ -62,7 +62,7 @@ def cloud(name):
 def perovskite():
     """ABX3, 2 × 1 × 1: the cubic operations that keep the doubled axis, with the translation."""
     places = np.array([[0.5, 0.5, 0.5], [0, 0, 0], [0.5, 0, 0], [0, 0.5, 0], [0, 0, 0.5]])
-    places = np.concatenate([places, places + [1, 0, 0]])
+    places = np.concatenate([places, places + np.array([1, 0, 0])])
     along_x = [m for m in np.rint(point_group("Oh").matrices).astype(int) if abs(m[0, 0]) == 1]
     scale = np.diag([2.0, 1, 1])
     rotations = [np.rint(np.linalg.inv(scale) @ m @ scale).astype(int) for m in along_x for _ in range(2)]
@@ -89,12 +89,13 @@ def test_the_output_has_the_symmetry_of_the_sites_whatever_the_weights(name, see
     points, _, symmetry = cloud(name)
     output = run(network_of(seed), graph_of(points))
     assert np.abs(output).max() > 1e-3
-    np.testing.assert_allclose(symmetry.images(output, OUTPUT), np.broadcast_to(output, (symmetry.order, *output.shape)), atol=1e-10)  # fmt: skip
+    everywhere = np.broadcast_to(output, (symmetry.order, *output.shape))
+    np.testing.assert_allclose(symmetry.images(output, OUTPUT), everywhere, atol=1e-10)
 
 
 @given(seeds)
 def test_a_crystal_keeps_its_space_group_and_domains_come_for_free(seed):
-    places, positions, numbers, cell, symmetry = perovskite()
+    _, positions, numbers, cell, symmetry = perovskite()
     network, graph = network_of(seed, names=("Ca", "Ti", "O"), output="1o"), graph_of(positions, numbers, cell)
     assert symmetry.order == 32
     np.testing.assert_allclose(run(network, graph)[[0, 1, 5, 6]], 0, atol=1e-10)  # centres of inversion
@@ -213,7 +214,7 @@ def learned(turned=False):
 
 
 def test_the_order_parameter_is_learned_and_what_is_forbidden_stays_exactly_zero():
-    network, symmetry, missing, target, found = learned()
+    *_, target, found = learned()
     assert found.plateau > 0.01
     assert found.symmetric_loss >= found.plateau * (1 - 1e-12)
     assert found.loss < 1e-3 * found.plateau

@@ -1,7 +1,8 @@
 """Learning the order parameter: weights and missing inputs together, with a penalty that keeps whole irreps at zero."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -20,15 +21,18 @@ class LearnConfig(Config):
     """Settings of `learn_order_parameter`."""
 
     penalties: tuple[float, ...] = Field(
-        (0.5, 0.2, 0.05, 0.01, 0.0), description="the path, each in units of the least penalty at which nothing enters"
+        default=(0.5, 0.2, 0.05, 0.01, 0.0),
+        description="the path, each in units of the least penalty at which nothing enters",
     )
-    symmetric_steps: int = Field(100, ge=0, description="of L-BFGS on the weights before any input is free")
-    weight_steps: int = Field(60, ge=1, description="of L-BFGS on weights and active inputs, for each penalty")
-    input_steps: int = Field(10, ge=1, description="proximal steps on the inputs, for each penalty")
+    symmetric_steps: int = Field(default=100, ge=0, description="of L-BFGS on the weights before any input is free")
+    weight_steps: int = Field(default=60, ge=1, description="of L-BFGS on weights and active inputs, for each penalty")
+    input_steps: int = Field(default=10, ge=1, description="proximal steps on the inputs, for each penalty")
     ridge: float = Field(
         1e-3, ge=0, description="on the change of the weights while there is a penalty, which else they could hide"
     )
-    slack: float = Field(0.01, ge=0, description="what a sparser point of the path may lack, in units of the plateau")
+    slack: float = Field(
+        default=0.01, ge=0, description="what a sparser point of the path may lack, in units of the plateau"
+    )
 
 
 @dataclass(frozen=True)
@@ -99,9 +103,8 @@ def learn_order_parameter(
     path, states = [], []
     for penalty in config.penalties:
         _proximal(fit, penalty * unit, config.input_steps)
-        active = fit.active()
-        _descend([*fit.weights, fit.free], lambda now=penalty, on=active: fit.whole(now * unit, config.ridge * bool(now), on),
-                 config.weight_steps)  # fmt: skip
+        whole = partial(fit.whole, penalty * unit, config.ridge if penalty else 0.0, fit.active())
+        _descend([*fit.weights, fit.free], whole, config.weight_steps)
         _proximal(fit, penalty * unit, config.input_steps)
         path.append(PathPoint(penalty, float(fit.plain().detach()), fit.lengths()))
         states.append((fit.free.detach().clone(), [weight.detach().clone() for weight in fit.weights]))
@@ -177,7 +180,7 @@ class _Fit:
         parts = self.split(self.free.detach())
         return {block.name: float(part.norm()) for block, part in zip(self._blocks, parts, strict=True)}
 
-    def restore(self, free: Tensor, weights: Iterable[Tensor]) -> None:
+    def restore(self, free: Tensor, weights: Sequence[Tensor]) -> None:
         with torch.no_grad():
             self.free.copy_(free)
             for weight, kept in zip(self.weights, weights, strict=True):
@@ -214,7 +217,7 @@ def _shorter(part: Tensor, by: float) -> Tensor:
     return part * max(1 - by / length, 0.0) if length else part
 
 
-def _descend(variables: list[Tensor], objective: Callable[[], Tensor], steps: int) -> None:
+def _descend(variables: Sequence[Tensor], objective: Callable[[], Tensor], steps: int) -> None:
     """L-BFGS with a strong Wolfe line search."""
     if not steps:
         return

@@ -162,9 +162,10 @@ def missing_gradient(
         mine = flat[block.where]
         forbidden = mine - block.allowed @ mine
         stray = max(stray, float(np.abs(forbidden).max(initial=0.0)))
-        sizes = [block.basis.T @ mine, block.symmetric @ mine, forbidden]
-        parts = {name: float(np.linalg.norm(part @ mine)) for name, part in block.parts.items()}
-        found.append(BlockGradient(block.name, block.basis.shape[1], *map(_length, sizes), parts))
+        breaking, symmetric = _length(block.basis.T @ mine), _length(block.symmetric @ mine)
+        parts = {name: _length(part @ mine) for name, part in block.parts.items()}
+        free = block.basis.shape[1]
+        found.append(BlockGradient(block.name, free, breaking, symmetric, _length(forbidden), parts))
     return MissingGradient(tuple(found), stray / max(float(np.abs(flat).max()), np.finfo(float).tiny), gradient)
 
 

@@ -46,8 +46,8 @@ def test_domains_are_counted_by_the_index(vector, domains):
 
 
 def test_a_tolerance_among_the_differences_is_refused():
-    # A distance that quarter turns miss by half and half turns by all: within it no group is left.
-    field = np.zeros((8, 3)) + [1.0, 0.6, 0.0]
+    # The mirror x = y moves it by 0.4, and one by z by nothing: of such elements some products move it farther.
+    field = np.tile([1.0, 0.6, 0.0], (8, 1))
     with pytest.raises(ValueError, match="form no group"):
         OH.keeping(field, "1o", 0.7)
 
