@@ -27,9 +27,7 @@ class LearnConfig(Config):
     symmetric_steps: int = Field(default=100, ge=0, description="of L-BFGS on the weights before any input is free")
     weight_steps: int = Field(default=60, ge=1, description="of L-BFGS on weights and active inputs, for each penalty")
     input_steps: int = Field(default=10, ge=1, description="proximal steps on the inputs, for each penalty")
-    ridge: float = Field(
-        1e-3, ge=0, description="on the change of the weights while there is a penalty, which else they could hide"
-    )
+    ridge: float = Field(default=1e-3, ge=0, description="on changes of the weights, which else hide the penalty")
     slack: float = Field(
         default=0.01, ge=0, description="what a sparser point of the path may lack, in units of the plateau"
     )
