@@ -29,6 +29,7 @@ from ._representations import reduction as reduction
 from ._representations import space_matrices as space_matrices
 from ._representations import subduce as subduce
 from ._representations import symmetric_power as symmetric_power
+from ._sites import SiteSymmetry as SiteSymmetry
 from ._subgroups import Subgroup as Subgroup
 from ._subgroups import admissible_irreps as admissible_irreps
 from ._subgroups import normal_subgroups as normal_subgroups

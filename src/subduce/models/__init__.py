@@ -8,6 +8,9 @@ from ._derivatives import forces_and_stress as forces_and_stress
 from ._derivatives import hessian_vector_product as hessian_vector_product
 from ._device import resolve_device as resolve_device
 from ._engine import Engine as Engine
+from ._euclidean import EuclideanNetwork as EuclideanNetwork
+from ._euclidean import EuclideanNetworkConfig as EuclideanNetworkConfig
+from ._euclidean import Modulation as Modulation
 from ._interface import EnergyModel as EnergyModel
 from ._interface import Prediction as Prediction
 from ._interface import check_elements as check_elements
