@@ -31,8 +31,7 @@ def viewer(results: Results) -> dict[str, Any] | None:
         return None
     cell, positions = np.asarray(parent["cell"], float), np.asarray(parent["positions"], float)
     species = list(parent["species"])
-    moved = found.get("displacements") or results.get("displacements")
-    moved = np.asarray(moved or np.subtract(child["positions"], positions), float)
+    moved = np.asarray(found.get("displacements") or np.subtract(child["positions"], positions), float)
     box = _block(cell)
     index, places = _images(cell, positions, box, _EDGE)
     kinds, faces, edges, index, places = _polyhedra(species, cell, positions, box, index, places)
@@ -60,6 +59,7 @@ def viewer(results: Results) -> dict[str, Any] | None:
         "fields": fields,
         "modes": modes,
         "domains": domains,
+        "states": results.get("domains"),
     }
 
 

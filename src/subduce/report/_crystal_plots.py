@@ -10,53 +10,46 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from scipy.special import lpmv
 
-from ._plots import COLOURS, INK, SOFT, STYLE, Plot, svg
+from ._plots import COLOURS, SOFT, STYLE, Plot, svg
 
 _MOST = 12  # surfaces
 
 
-def tree(parent: str, steps: Sequence[Mapping[str, Any]], child: str) -> Plot:
-    """The parent above, the isotropy subgroups of the primary modes between, the child below, with indices.
+def tree(steps: Sequence[Mapping[str, Any]]) -> Plot:
+    """The path of subgroups: the parent above, then what each mode, each pair, ... leaves, and the child below.
 
-    `steps` have `symbol`, `index` (in the parent) and `modes`; the last is the child.
+    `steps` have `symbol`, `index` (in the parent) and `modes` (a tuple); the first is the parent, the last the child.
     """
-    *between, last = steps
+    levels = sorted({len(step["modes"]) for step in steps})
+    at = []
+    for step in steps:
+        row = [other for other in steps if len(other["modes"]) == len(step["modes"])]
+        place = [other is step for other in row].index(True)
+        at.append(((2 * place + 1) / len(row) - 1, -levels.index(len(step["modes"]))))
     with rc_context(STYLE):
-        figure = Figure(figsize=(4.4, 3.1 if between else 2.1), layout="constrained")
+        figure = Figure(figsize=(4.4, 1.1 * len(levels)), layout="constrained")
         FigureCanvasSVG(figure)
         axes = figure.subplots()
         axes.set_axis_off()
-        axes.set(xlim=(-1.15, 1.15), ylim=(-0.14, 1.14))
-        spread = np.linspace(-0.72, 0.72, len(between)) if len(between) > 1 else np.zeros(1)
-        for x, step in zip(spread, between, strict=False):
-            _edge(axes, (0, 1), (x, 0.5), step["modes"], step["index"])
-            _edge(axes, (x, 0.5), (0, 0), "", _ratio(last["index"], step["index"]))
-            _node(axes, (x, 0.5), step["symbol"])
-        if not between:
-            _edge(axes, (0, 1), (0, 0), last["modes"], last["index"])
-        _node(axes, (0, 1), parent, bold=True)
-        _node(axes, (0, 0), last["symbol"], bold=True)
-        caption = f"From {parent} to {child}: isotropy subgroups, with the index of each step"
-        return Plot(svg(figure), caption)
+        axes.set(xlim=(-1.1, 1.1), ylim=(0.35 - len(levels), 0.35))
+        for upper, start in zip(steps, at, strict=True):
+            for lower, end in zip(steps, at, strict=True):
+                if start[1] - end[1] == 1 and set(upper["modes"]) <= set(lower["modes"]):
+                    _edge(axes, start, end, set(lower["modes"]) - set(upper["modes"]), lower["index"] // upper["index"])
+        for step, place in zip(steps, at, strict=True):
+            ends = step is steps[0] or step is steps[-1]
+            box = {"boxstyle": "round,pad=0.5,rounding_size=0.35", "facecolor": "#eef3f8" if ends else "white",
+                   "edgecolor": COLOURS["energy"], "linewidth": 1.1 if ends else 0.8}  # fmt: skip
+            axes.text(*place, step["symbol"], ha="center", va="center", fontsize=10.5, bbox=box, zorder=3)
+        return Plot(svg(figure), "From parent to child: isotropy subgroups, and the index of each step")
 
 
-def _node(axes: Any, at: tuple[float, float], text: str, bold: bool = False) -> None:
-    box = {"boxstyle": "round,pad=0.5,rounding_size=0.35", "facecolor": "#eef3f8" if bold else "white",
-           "edgecolor": COLOURS["energy"], "linewidth": 1.1 if bold else 0.8}  # fmt: skip
-    axes.text(*at, text, ha="center", va="center", fontsize=10.5, bbox=box, zorder=3)
-
-
-def _edge(axes: Any, start: tuple[float, float], end: tuple[float, float], modes: str, index: int | None) -> None:
+def _edge(axes: Any, start: tuple[float, float], end: tuple[float, float], modes: set[str], index: int) -> None:
     axes.plot(*zip(start, end, strict=True), color=SOFT, linewidth=1, zorder=1)
     middle = (0.5 * (start[0] + end[0]), 0.5 * (start[1] + end[1]))
     left = middle[0] < -0.01
-    words = "  ".join(text for text in (modes, f"[{index}]" if index else "") if text)
-    axes.annotate(words, middle, xytext=(-7 if left else 7, 0), textcoords="offset points", va="center",
-                  ha="right" if left else "left", color=INK, fontsize=9.5)  # fmt: skip
-
-
-def _ratio(whole: int | None, part: int | None) -> int | None:
-    return whole // part if whole and part and whole % part == 0 else None
+    axes.annotate(f"{' '.join(sorted(modes))}  [{index}]", middle, xytext=(-7 if left else 7, 0),
+                  textcoords="offset points", va="center", ha="right" if left else "left")  # fmt: skip
 
 
 def surfaces(sites: Sequence[tuple[str, Mapping[str, Sequence[float]]]]) -> Plot:

@@ -26,12 +26,12 @@ def order_parameter_parts(results: Results) -> dict[str, Any]:
         if shown and place is not None:
             shown["fields"][place]["label"] = _name(mode)
     sites = [(row["name"], row["coefficients"]) for row in (results.get("network") or {}).get("sites") or []]
-    plots = [tree(_symbol(results["parent"]), _steps(results), _symbol(results["child"]))] if _steps(results) else []
+    plots = [tree(_steps(results))] if results.get("subgroups") else []
     return {
         "title": f"Order parameters, {_symbol(results.get('parent'))} to {_symbol(results.get('child'))}",
         "verdict": sentence(results),
         "notes": results.get("warnings") or [],
-        "facts": [(name, text) for name, text in _facts(results) if text and not text.startswith("–")],
+        "facts": [(name, text) for name, text in _facts(results) if text and "–" not in text],
         "viewer": shown,
         "plots": [*plots, *([surfaces(sites)] if sites else [])],
         "tables": [table for table in _tables(results, (shown or {}).get("modes") or []) if table[2]],
@@ -82,47 +82,46 @@ def _fraction(value: float) -> str:
 
 
 def sentence(results: Results) -> str:
-    """The verdict in words."""
-    verdict = results.get("verdict")
-    parent, child = _symbol(results.get("parent")), _symbol(results.get("child"))
-    if verdict == "unbroken":
-        return f"No symmetry is broken: the child has the parent's group {parent}, with all its translations."
-    if verdict != "broken":
-        return "The child does not derive from the parent."
-    first = [mode for mode in results.get("modes") or [] if mode.get("primary")]
-    named = _and([f"{_name(mode)} {mode.get('direction_symbol') or ''} of {_size(mode)}" for mode in first])
-    others = [_name(row) for row in results.get("modes") or [] if not row.get("primary")]
-    also = f" {_and(others)} follow{'s' if len(others) == 1 else ''} as secondary." if others else ""
-    domains = f", in {plain(results['domains'])} domain states" if results.get("domains") else ""
-    cause = f" through {named}" if named else ""
-    return f"{parent} is broken to {child}{cause}{domains}.{also}"
+    """The record's sentence, its symbols as they are printed: those of groups stand before " by ", of irreps behind."""
+    head, by, tail = (results.get("sentence") or results.get("verdict") or "").partition(" by ")
+    for group in (results.get("parent"), results.get("child")):
+        head = head.replace(group["symbol"], _symbol(group)) if group else head
+    for mode in results.get("modes") or []:
+        tail = tail.replace(mode["irrep"], f"{irrep(mode['irrep'])} ")
+    return head + by + tail
 
 
 def _facts(results: Results) -> list[tuple[str, str]]:
     tolerance, origin, lost = (results.get(name) or {} for name in ("tolerance", "origin", "lost"))
     low, high = tolerance.get("stable") or (None, None)
-    moved = results.get("displacements") or (results.get("structures") or {}).get("displacements")
+    moved = _displacements(results)
     network = results.get("network") or {}
-    agrees = {True: "agrees", False: "disagrees"}.get(network.get("agrees"), "–")
     whole = [mode["amplitude"] ** 2 for mode in results.get("modes") or [] if _kind(mode) == "displacement"]
     return [
         ("parent", _group(results.get("parent"))),
         ("child", _group(results.get("child"))),
-        ("index", _index(results.get("index"), lost)),
-        ("child's cell", f"{plain(results.get('cell_size'))} × the parent's" if results.get("cell_size") else ""),
+        ("index", f"{plain(results.get('index'))} = {plain(lost.get('point'))} × {plain(lost.get('translations'))}"),
+        ("child's cell", f"{plain(results.get('cell_size'))} × the parent's"),
         ("total amplitude", f"{number(float(np.sqrt(sum(whole))))} Å" if whole else ""),
         ("largest displacement", f"{number(float(np.linalg.norm(moved, axis=-1).max()))} Å" if moved else ""),
-        ("origin of the labels", _origin(origin) if origin else ""),
-        ("tolerance", f"{plain(tolerance.get('used'))} Å" if tolerance else ""),
-        ("same groups between", f"{_power(low)} and {_power(high)} Å" if low is not None else ""),
-        ("network", agrees),
-        ("largest forbidden gradient", _power(network.get("forbidden_max")) if network.get("forbidden_max") else ""),
-    ]  # fmt: skip
+        ("origin of the labels", _origin(origin)),
+        ("tolerance", f"{_power(tolerance.get('used'))} Å"),
+        (
+            "child's group holds",
+            f"from {_power(low)}" + (f" to {_power(high)} Å" if high else " Å on") if tolerance else "",
+        ),
+        ("network", {True: "agrees", False: "disagrees"}.get(network.get("agrees"), "")),
+        ("largest forbidden gradient", _power(network.get("forbidden_max"))),
+    ]
+
+
+def _displacements(results: Results) -> list[list[float]] | None:
+    return (results.get("structures") or {}).get("displacements")
 
 
 def _tables(results: Results, drawn: Sequence[int | None]) -> list[Table]:
     modes, allowed = _modes(results)
-    header = ["irrep", "k", "direction", "A_s", "A_p", "isotropy subgroup", "role", "driven by"]
+    header = ["irrep", "k", "direction", "A_s", "A_p", "on", "isotropy subgroup", "role", "driven by"]
     caption = "Modes: A_s over the child's primitive cell, A_p over the parent's"
     caption += "; click one to see it" if any(place is not None for place in drawn) else ""
     strain = [
@@ -140,39 +139,60 @@ def _tables(results: Results, drawn: Sequence[int | None]) -> list[Table]:
     ]
     network = results.get("network") or {}
     learned = [[name, ", ".join(map(_entry, network.get(name) or []))] for name in ("admissible", "found")]
+    characters = [
+        [_name(row), "  ".join(f"{re:.3g}{im:+.3g}i" if im else f"{re:.3g}" for re, im in row["characters"])]
+        for row in results.get("modes") or []
+        if row.get("characters")
+    ]
+    scan = [
+        [f"{_power(row['tolerance'])} Å", _group(row)]
+        for row in (results.get("parent_tolerance") or {}).get("scan") or []
+    ]
     return [
         (caption, header, modes + allowed, [*drawn, *[None] * (len(modes + allowed) - len(drawn))]),
         ("Strain, apart from the modes", ["irrep", "amplitude", "xx", "yy", "zz", "yz", "xz", "xy"], strain, []),
         ("The same modes named from another origin", ["origin", "shift", "labels"], origins, []),
         ("Order parameters on sites", ["species", "Wyckoff", "irreps"], sites, []),
         ("Irreps by the network", ["", "irreps"], [row for row in learned if row[1]], []),
+        ("Characters of the little group, where no label is certain", ["irrep", "characters"], characters, []),
+        ("The parent's own group, from which tolerance on", ["tolerance", "group"], scan if len(scan) > 1 else [], []),
     ]
 
 
 def _modes(results: Results) -> tuple[list[list[str]], list[list[str]]]:
     """Rows of the modes, and of the irreps that the child allows without any amplitude."""
     modes, secondary = results.get("modes") or [], results.get("secondary") or []
-    couplings = {row["irrep"]: irrep(row.get("coupling") or "–") for row in secondary}
+    couplings = {(row["irrep"], _kind(row)): irrep(row.get("coupling") or "–") for row in secondary}
     rows = [
         [_name(mode), wave_vector(mode["k"]), mode.get("direction_symbol") or "–", _size(mode),
-         _size({**mode, "amplitude": mode.get("amplitude_parent"), "interval": None}),
+         _size({**mode, "amplitude": mode.get("amplitude_parent"), "interval": None}), _shares(mode),
          _group(mode.get("isotropy_subgroup")), "primary" if mode.get("primary") else "secondary",
-         couplings.get(mode["irrep"], "–")]
+         couplings.get((mode["irrep"], _kind(mode)), "–")]
         for mode in modes
     ]  # fmt: skip
-    known = {mode["irrep"] for mode in modes}
+    known = {(mode["irrep"], _kind(mode)) for mode in modes}
     return rows, [
-        [irrep(row["irrep"]), "–", row.get("direction_symbol") or "–", _size(row), "–", "–", "allowed",
-         couplings[row["irrep"]]]
-        for row in secondary if row["irrep"] not in known
+        [_name(row), "–", row.get("direction_symbol") or "–", _size(row), "–", "–", "–",
+         "secondary" if row.get("amplitude") else "allowed", irrep(row.get("coupling") or "–")]
+        for row in secondary if (row["irrep"], _kind(row)) not in known
     ]  # fmt: skip
+
+
+def _shares(mode: Results) -> str:
+    """Which atoms move, by the part of the amplitude on their sites."""
+    large = [row for row in mode.get("sites") or [] if row["amplitude"] > 0.01 * mode["amplitude"]]
+    if len(large) < 2:
+        return "".join(row["species"] for row in large) or "–"
+    return ", ".join(f"{row['species']} {row['amplitude']:.3f}" for row in large)
 
 
 def _steps(results: Results) -> list[dict[str, Any]]:
-    """Subgroups on the path: symbol, index, and what leads there; the child last."""
+    """Groups on the path from the parent to the child, with the modes that lead to each."""
+    parent = {"symbol": _group(results.get("parent")), "index": 1, "modes": ()}
+    rows = results.get("subgroups") or []
     return [
-        {"symbol": _group(row), "index": row.get("index"), "modes": " + ".join(map(irrep, row.get("modes") or []))}
-        for row in results.get("subgroups") or []
+        parent,
+        *({"symbol": _group(r), "index": r["index"], "modes": tuple(map(irrep, r["modes"]))} for r in rows),
     ]
 
 
@@ -181,9 +201,7 @@ def _entry(value: Any) -> str:
 
 
 def _name(mode: Results) -> str:
-    """The label, or the wave vector where no label is certain; what is no displacement is named."""
-    name = irrep(mode["irrep"]) if mode.get("irrep") else f"k = {wave_vector(mode['k'])}"
-    return name if _kind(mode) == "displacement" else f"{name} ({_kind(mode)})"
+    return irrep(mode["irrep"]) + (f" ({_kind(mode)})" if _kind(mode) != "displacement" else "")
 
 
 def _kind(mode: Results) -> str:
@@ -204,7 +222,7 @@ def _decimal(value: float) -> str:
 
 
 def _origin(origin: Results) -> str:
-    return f"{origin.get('site')}, Wyckoff {origin.get('wyckoff')}"
+    return f"{origin['site']}, Wyckoff {origin['wyckoff']}" if origin.get("site") else "no atom" if origin else ""
 
 
 def _power(value: float | None) -> str:
@@ -226,13 +244,3 @@ def _symbol(group: Results | None) -> str:
 
 def _group(group: Results | None) -> str:
     return f"{_symbol(group)} ({group['number']})" if group else "–"
-
-
-def _index(index: int | None, lost: Results) -> str:
-    if index is None:
-        return "–"
-    return f"{index} = {lost['point']} × {lost['translations']}" if lost else plain(index)
-
-
-def _and(names: Sequence[str]) -> str:
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}" if names else ""

@@ -10,7 +10,7 @@ import torch
 from subduce.o3 import spherical_harmonics
 from subduce.report import write_report
 from subduce.report._crystal import viewer
-from subduce.report._crystal_plots import harmonics
+from subduce.report._crystal_plots import harmonics, tree
 from subduce.report._order_parameters import group_symbol, irrep, sentence, wave_vector
 from tests.unit.report.tilts import EDGE, pnma, record, structure
 
@@ -48,10 +48,9 @@ def test_only_a_page_with_structures_carries_the_viewer(tmp_path):
 
 def test_the_page_says_what_the_record_says(tmp_path):
     body = page(tmp_path, record(warnings=["two <origins> fit"])).split("</style>", 1)[1].split("/*!")[0]
-    for expected in ("R₄⁺ (0,a,a) of 0.6800 Å", "M₃⁺ (a;0;0) of 0.3111 Å", "(½, ½, ½)", "(0, ½, ½)", "0.3400 Å",
-                     "Imma (74)",
-                     "R₄⁺ → R₅⁻", "R₄⁺ M₃⁺ X₅⁺", "24 = 6 × 4", "10⁻⁵ and 0.05 Å", "two &lt;origins&gt; fit", "agrees",
-                     "Both structures were brought", 'data-domain="23"', 'tr data-field="2"'):  # fmt: skip
+    for expected in ("R₄⁺ (0,a,a) (0.68 Å)", "0.6800 Å", "0.3111 Å", "(½, ½, ½)", "(0, ½, ½)", "0.3400 Å",
+                     "Imma (74)", "R₄⁺ → R₅⁻", "R₄⁺ M₃⁺ X₅⁺", "24 = 6 × 4", "from 10⁻⁵ to 0.05 Å", "two &lt;origins&gt; fit",
+                     "agrees",                      "Both structures were brought", 'data-domain="23"', 'tr data-field="2"'):  # fmt: skip
         assert expected in body, expected
     assert body.count('<svg role="img"') == 2  # the path of subgroups, the order parameters on sites
     assert 'data-domain="24"' not in body
@@ -135,21 +134,37 @@ def test_moments_have_their_unit_and_do_not_move_atoms(tmp_path, results):
     assert "4.0000 µB" in text
 
 
-def test_the_verdict_is_a_sentence(results):
-    assert sentence(results).startswith("Pm3\u0305m is broken to Pnma through R₄⁺")
-    assert "No symmetry is broken" in sentence(results | {"verdict": "unbroken"})
-    assert "does not derive" in sentence(results | {"verdict": "unrelated"})
-    second = results["modes"] + [results["modes"][0] | {"irrep": "X5+", "primary": False}]
-    assert "X₅⁺ follows as secondary" in sentence(results | {"modes": second})
+def test_the_sentence_is_printed_with_its_symbols(results):
+    assert sentence(results).startswith("Pm3\u0305m breaks to Pnma by R₄⁺ (0,a,a) (0.68 Å) and M₃⁺ (a;0;0)")
+    alike = {"parent": {"symbol": "I4/mmm"}, "child": {"symbol": "P1"}, "modes": [{"irrep": "P1"}]}
+    assert sentence(alike | {"sentence": "I4/mmm breaks to P1 by P1(a)"}) == "I4/mmm breaks to P1 by P₁ (a)"
+    assert sentence({"verdict": "unrelated"}) == "unrelated"
+
+
+def test_the_path_has_a_level_for_each_further_mode():
+    steps = [
+        ("Pm3m", 1, ()),
+        ("A", 6, "a"),
+        ("B", 4, "b"),
+        ("C", 2, "c"),
+        ("D", 24, "ab"),
+        ("E", 8, "bc"),
+        ("F", 48, "abc"),
+    ]
+    drawn = tree([{"symbol": name, "index": index, "modes": tuple(modes)} for name, index, modes in steps]).svg
+    edges = ["a  [6]", "b  [4]", "c  [2]", "b  [4]", "a  [6]", "c  [2]", "b  [4]", "c  [2]", "a  [6]"]
+    for words in set(edges):
+        assert drawn.count(f">{words}<") == edges.count(words), words
 
 
 def test_a_record_with_gaps_is_shown_all_the_same(tmp_path):
     bare = {name: None for name in pnma() if name not in ("parent", "child", "verdict")}
     assert "Pnma" in page(tmp_path, record(**bare))
-    assert "does not derive" in page(tmp_path, record(**bare, parent=None, child=None, verdict="unrelated"))
-    unlabelled = pnma()["modes"][0] | {"irrep": "", "field": None, "interval": [0.67, 0.69]}
-    assert "k = (½, ½, ½)" in (text := page(tmp_path, record(modes=[unlabelled])))
-    assert "(0.67 to 0.69)" in text
+    assert "unrelated" in page(tmp_path, record(**bare, parent=None, child=None, verdict="unrelated"))
+    unlabelled = pnma()["modes"][0] | {"irrep": "k=(0.25,0.25,0), dimension 4", "field": None, "interval": [0.67, 0.69]}
+    text = page(tmp_path, record(modes=[unlabelled | {"characters": [[2.0, 0.0], [0.0, -1.0]]}]))
+    for expected in ("k=(0.25,0.25,0), dimension 4", "(0.67 to 0.69)", "2  0-1i"):
+        assert expected in text
 
 
 def test_labels_symbols_and_wave_vectors_read_as_printed():

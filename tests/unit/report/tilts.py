@@ -57,6 +57,8 @@ def pnma() -> dict:
     half = np.sqrt(0.5)
     return {
         "parent": {"number": 221, "symbol": "Pm-3m"}, "child": {"number": 62, "symbol": "Pnma"},
+        "sentence": "Pm-3m breaks to Pnma by R4+(0,a,a) (0.68 Å) and M3+(a;0;0) (0.311 Å): one in 6 of the point "
+                    "operations and one in 4 of the translations is left, 24 domain states.",
         "index": 24, "cell_size": 4, "domains": 24, "verdict": "broken", "lost": {"point": 6, "translations": 4},
         "origin": {"site": "Ti", "wyckoff": "a", "shift": [0, 0, 0]},
         "tolerance": {"used": 0.001, "stable": [1e-5, 0.05]},
@@ -83,9 +85,9 @@ def pnma() -> dict:
                     "sites": [{"name": f"Ti {i + 1}", "coefficients": {"1e": w}} for i, w in enumerate(
                         [[0.11, 0.17, 0.17], [0.11, -0.17, -0.17], [-0.11, 0.17, 0.17], [-0.11, -0.17, -0.17]])]},
         "structures": {"parent": structure(cell, species, positions),
-                       "child": structure(cell, species, positions + moved), "domains": domains},
-        "displacements": np.round(moved, 4).tolist(),
-        "subgroups": [imma | {"index": 12, "modes": ["R4+"]}, mbm | {"index": 6, "modes": ["M3+"]},
+                       "child": structure(cell, species, positions + moved), "domains": domains,
+                       "displacements": np.round(moved, 4).tolist()},
+                "subgroups": [imma | {"index": 12, "modes": ["R4+"]}, mbm | {"index": 6, "modes": ["M3+"]},
                       {"number": 62, "symbol": "Pnma", "index": 24, "modes": ["R4+", "M3+"]}],
         "methods": "Both structures were brought to one lattice; the displacements were projected on every irrep of "
                    "Pm-3m at the wave vectors of the child's cell.",
