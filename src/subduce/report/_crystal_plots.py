@@ -31,7 +31,7 @@ def tree(steps: Sequence[Mapping[str, Any]]) -> Plot:
         FigureCanvasSVG(figure)
         axes = figure.subplots()
         axes.set_axis_off()
-        axes.set(xlim=(-1.1, 1.1), ylim=(0.35 - len(levels), 0.35))
+        axes.set(xlim=(-1.1, 1.1), ylim=(0.65 - len(levels), 0.35))
         for upper, start in zip(steps, at, strict=True):
             for lower, end in zip(steps, at, strict=True):
                 if start[1] - end[1] == 1 and set(upper["modes"]) <= set(lower["modes"]):
@@ -68,7 +68,7 @@ def surfaces(sites: Sequence[tuple[str, Mapping[str, Sequence[float]]]]) -> Plot
     columns = min(len(shown), 4)
     lines = math.ceil(len(shown) / max(columns, 1))
     with rc_context(STYLE):
-        figure = Figure(figsize=(4.4, 0.2 + 4.4 * lines / max(columns, 2)))
+        figure = Figure(figsize=(4.4, 0.25 + 4.4 * lines / max(columns, 2)))
         FigureCanvasSVG(figure)
         for place, ((name, parts), values) in enumerate(zip(shown, drawn, strict=True)):
             axes: Any = figure.add_subplot(lines, columns, place + 1, projection="3d")
@@ -83,8 +83,8 @@ def surfaces(sites: Sequence[tuple[str, Mapping[str, Sequence[float]]]]) -> Plot
             axes.set(xlim=(-0.8, 0.8), ylim=(-0.8, 0.8), zlim=(-0.8, 0.8), box_aspect=(1, 1, 1))
             axes.set_axis_off()
             axes.view_init(elev=18, azim=-62)
-            axes.set_title(f"{name}: {', '.join(parts)}", fontsize=9, y=0.96)
-        figure.subplots_adjust(0, 0, 1, 0.93, 0, 0.08)
+            axes.set_title(f"{name}: {', '.join(parts)}", fontsize=9, y=1.06)
+        figure.subplots_adjust(0, 0, 1, 0.88, 0, 0.1)
         return Plot(svg(figure), "Order parameters that the network learned, on their sites")
 
 

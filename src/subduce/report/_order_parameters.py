@@ -43,10 +43,10 @@ def irrep(label: str) -> str:
     """An ASCII label, or a product of several, as it is printed.
 
     >>> irrep("GM4-"), irrep("mR4+"), irrep("K3^3 GM2-")
-    ('Γ₄⁻', 'mR₄⁺', 'K₃³ Γ₂⁻')
+    ('Γ₄⁻', 'mR₄⁺', '(K₃)³ Γ₂⁻')
     """
     text = re.sub(r"(GM|DT|LD|SM|[A-Z]{1,2})(\d+)([+-]?)", _printed, label)
-    return re.sub(r"\^(\d+)", lambda found: found[1].translate(_UP), text)
+    return re.sub(r"(\S+)\^(\d+)", lambda found: f"({found[1]}){found[2].translate(_UP)}", text)
 
 
 def _printed(found: re.Match[str]) -> str:
@@ -121,8 +121,8 @@ def _displacements(results: Results) -> list[list[float]] | None:
 
 def _tables(results: Results, drawn: Sequence[int | None]) -> list[Table]:
     modes, allowed = _modes(results)
-    header = ["irrep", "k", "direction", "A_s", "A_p", "on", "isotropy subgroup", "role", "driven by"]
-    caption = "Modes: A_s over the child's primitive cell, A_p over the parent's"
+    header = ["irrep", "k", "direction", "Aₛ", "Aₚ", "on", "isotropy subgroup", "role", "driven by"]
+    caption = "Modes: amplitudes Aₛ over the child's primitive cell, Aₚ over the parent's"
     caption += "; click one to see it" if any(place is not None for place in drawn) else ""
     strain = [
         [irrep(row["irrep"]), _decimal(row["amplitude"]), *map(_decimal, row["voigt"])]

@@ -1,6 +1,7 @@
 """The page: sections of records in one file, with nothing to fetch."""
 
 import gzip
+import re
 from collections.abc import Iterable
 from importlib.resources import files
 from pathlib import Path
@@ -41,4 +42,5 @@ def _scripts() -> list[str]:
     assets = files("subduce.report") / "assets"
     licence = (assets / "3Dmol-LICENSE.txt").read_text(encoding="utf-8")
     library = gzip.decompress((assets / "3Dmol-min.js.gz").read_bytes()).decode()
+    library = re.sub(r"max\( (-?dotProduct), 0\.0 \)", r"(.4 + .6 * max(\1, 0.0))", library)  # else shadows are black
     return [f"/*!\n{licence}*/\n{library}", (assets / "viewer.js").read_text(encoding="utf-8")]

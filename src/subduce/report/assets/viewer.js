@@ -33,10 +33,12 @@ function sketch(canvas, data, field, exaggeration, arrow) {
     const kind = data.kinds[data.species[i]];
     if (kind.inside) return;
     pen.beginPath(); pen.arc(...on(p), ratio * kind.radius * .62 / reach, 0, 7); pen.fillStyle = kind.colour; pen.fill();
-    if (arrow && size(field[i]) > .3 * arrow) {
-      pen.beginPath(); pen.moveTo(...on(p)); pen.lineTo(...on(plus(p, turned(field[i], TURN), 1.1 / arrow)));
-      pen.strokeStyle = "#22272e"; pen.lineWidth = ratio * .9; pen.stroke();
-    }
+  } }))).concat(at.map((p, i) => ({ depth: p[2] + (data.kinds[data.species[i]].inside ? 99 : .2), draw() {
+    if (!arrow || size(field[i]) < .4 * arrow) return; // arrows on what is inside polyhedra lie above everything
+    const from = on(p), to = on(plus(p, turned(field[i], TURN), 1.2 / arrow)), back = minus(from, to).map(v => v * .32);
+    pen.beginPath(); pen.moveTo(...from); pen.lineTo(...to);
+    for (const side of [.5, -.5]) { pen.moveTo(...to); pen.lineTo(to[0] + back[0] - side * back[1], to[1] + back[1] + side * back[0]); }
+    pen.strokeStyle = "#c96f00"; pen.lineWidth = ratio * 1.1; pen.stroke();
   } })));
   things.sort((a, b) => a.depth - b.depth).forEach(thing => thing.draw());
 }
@@ -85,19 +87,21 @@ function crystal(part) {
         const [a, b, c] = face.map(i => at[i]), n = cross(minus(b, a), minus(c, a)), normal = point(n.map(v => v / size(n)));
         for (const p of [a, b, c]) { faceArr.push(vertexArr.length); vertexArr.push(point(p)); normalArr.push(normal); }
       }
-      viewer.addShape({ color: "#5b8fc4", opacity: .62 }).addCustom({ vertexArr, normalArr, faceArr, color: "#5b8fc4" });
+      const inside = field.filter((_, i) => data.kinds[data.species[i]].inside);
+      const shown = Math.max(...inside.map(size)) > .5 * Math.max(...field.map(size)); // what moves inside must be seen
+      viewer.addShape({ color: "#6a9fd6", opacity: shown && state.arrows ? .74 : .95 }).addCustom({ vertexArr, normalArr, faceArr, color: "#6a9fd6" });
       const lines = viewer.addShape({ color: "#27496e" });
       for (const [i, j] of data.edges)
         lines.addCylinder({ start: point(at[i]), end: point(at[j]), radius: .022, color: "#27496e" });
     }
     if (state.arrows) {
-      const arrows = viewer.addShape({ color: "#22272e" });
+      const arrows = viewer.addShape({ color: "#e08a00" });
       field.forEach((u, i) => {
         const length = size(u) * factor();
         if (length < .08) return;
         const way = u.map(v => v / size(u)), start = plus(at[i], way, data.kinds[data.species[i]].radius * .9);
-        arrows.addArrow({ start: point(start), end: point(plus(start, way, length)), radius: .065, radiusRatio: 2.4,
-                          mid: Math.max(.3, 1 - .34 / length), color: "#22272e" });
+        arrows.addArrow({ start: point(start), end: point(plus(start, way, length)), radius: .07, radiusRatio: 2.5,
+                          mid: Math.max(.3, 1 - .36 / length), color: "#e08a00" });
       });
     }
     viewer.render();
@@ -141,7 +145,7 @@ function crystal(part) {
   compass.className = "axes";
   if (!viewer) { stage.innerHTML = "<canvas></canvas>"; part.classList.add("flat"); }
   choose(Math.max(0, data.fields.findIndex(f => f.factor)), -1);
-  if (viewer) { viewer.zoomTo(); viewer.zoom(1.12); viewer.setView([...viewer.getView().slice(0, 4), ...TURN]); viewer.setViewChangeCallback(view => axes(compass, view.slice(4, 8))); }
+  if (viewer) { viewer.zoomTo(); viewer.zoom(1.65); viewer.setView([...viewer.getView().slice(0, 4), ...TURN]); viewer.setViewChangeCallback(view => axes(compass, view.slice(4, 8))); }
   stage.append(compass);
   axes(compass, TURN);
   const longest = Math.max(...fields[0].map(size));
