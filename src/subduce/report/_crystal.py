@@ -11,10 +11,8 @@ Results = Mapping[str, Any]
 _ANIONS = frozenset(["N", "O", "F", "P", "S", "Cl", "Se", "Br", "Te", "I"])
 _CENTRE, _ANION, _OTHERS = "#2f5f8f", "#c4513b", ("#93a878", "#c79a3c", "#7d6b9d", "#6b7480")
 _EDGE = 0.01  # of the block: atoms on its faces are drawn on both sides
-_GAP, _SPREAD = (
-    1.2,
-    1.3,
-)  # a shell of neighbours ends where the next lies farther by the first, and is not wider than the second
+# A shell of neighbours ends before a gap of this ratio, is no wider, and is little larger than the smallest.
+_GAP, _SPREAD, _ALIKE = 1.2, 1.3, 1.12
 _ARROW = 1.3  # Å: no arrow is longer
 _MOST_DOMAINS = 48
 
@@ -107,14 +105,10 @@ def _polyhedra(species: Sequence[str], cell, positions, box, index, places) -> t
     if len(spots) > 12:
         at = np.flatnonzero(~anion[index])
         for centre, (distances, near) in zip(at, zip(*cKDTree(spots).query(places[at], 7), strict=True), strict=True):
-            gaps = [
-                n
-                for n in (4, 5, 6)
-                if distances[n] > _GAP * distances[n - 1] and distances[n - 1] < _SPREAD * distances[0]
-            ]
-            if gaps:
-                shells.append((float(distances[: gaps[0]].mean()), species[index[centre]], near[: gaps[0]]))
-    shells = [shell for shell in shells if shell[0] < _GAP * min(shells, key=lambda s: s[0])[0]]
+            last = next((n for n in (3, 4, 5) if distances[n + 1] > _GAP * distances[n]), 0)
+            if last and distances[last] < _SPREAD * distances[0]:
+                shells.append((float(distances[: last + 1].mean()), species[index[centre]], near[: last + 1]))
+    shells = [shell for shell in shells if shell[0] < _ALIKE * min(shells, key=lambda s: s[0])[0]]
     centres = {name for _, name, _ in shells}
     kinds |= {name: (_CENTRE, 0.34) for name in others if name in centres}
     kinds |= {name: (_OTHERS[i % 4], 0.55) for i, name in enumerate(n for n in others if n not in centres)}

@@ -9,6 +9,7 @@ import numpy as np
 
 from ._crystal import viewer
 from ._crystal_plots import surfaces, tree
+from ._plots import COLOURS, bars
 from ._units import number, plain
 
 Results = Mapping[str, Any]
@@ -27,6 +28,9 @@ def order_parameter_parts(results: Results) -> dict[str, Any]:
             shown["fields"][place]["label"] = _name(mode)
     sites = [(row["name"], row["coefficients"]) for row in (results.get("network") or {}).get("sites") or []]
     plots = [tree(_steps(results))] if results.get("subgroups") else []
+    if moved := [mode for mode in results.get("modes") or [] if _kind(mode) == "displacement"]:
+        names, sizes = [irrep(mode["irrep"]) for mode in moved], [mode["amplitude"] for mode in moved]
+        plots.append(bars(names, sizes, unit="Å", caption="Amplitudes Aₛ (Å)", colour=COLOURS["energy"]))
     return {
         "title": f"Order parameters, {_symbol(results.get('parent'))} to {_symbol(results.get('child'))}",
         "verdict": sentence(results),
@@ -67,9 +71,9 @@ def wave_vector(k: Sequence[float]) -> str:
     """A wave vector in fractions.
 
     >>> wave_vector([0.5, 0.0, -1 / 3]), wave_vector([0.1234, 0, 0])
-    ('(½, 0, −⅓)', '(0.123, 0, 0)')
+    ('(½,\\xa00,\\xa0−⅓)', '(0.123,\\xa00,\\xa00)')
     """
-    return f"({', '.join(map(_fraction, k))})"
+    return "(" + ",\u00a0".join(map(_fraction, k)) + ")"
 
 
 def _fraction(value: float) -> str:
@@ -100,6 +104,7 @@ def _facts(results: Results) -> list[tuple[str, str]]:
     return [
         ("parent", _group(results.get("parent"))),
         ("child", _group(results.get("child"))),
+        ("magnetic group", (results.get("child") or {}).get("magnetic") or ""),
         ("index", f"{plain(results.get('index'))} = {plain(lost.get('point'))} × {plain(lost.get('translations'))}"),
         ("child's cell", f"{plain(results.get('cell_size'))} × the parent's"),
         ("total amplitude", f"{number(float(np.sqrt(sum(whole))))} Å" if whole else ""),
@@ -127,6 +132,7 @@ def _tables(results: Results, drawn: Sequence[int | None]) -> list[Table]:
     strain = [
         [irrep(row["irrep"]), _decimal(row["amplitude"]), *map(_decimal, row["voigt"])]
         for row in results.get("strain") or []
+        if abs(row["amplitude"]) > 5e-7
     ]
     origins = [
         [_origin(row["origin"]), wave_vector(row["origin"].get("shift") or []),
@@ -213,7 +219,7 @@ def _size(mode: Results) -> str:
     if value is None:
         return "–"
     spread = f" ({number(float(ends[0]))} to {number(float(ends[1]))})" if ends else ""
-    return f"{_decimal(value)} {_UNITS.get(_kind(mode), '')}".strip() + spread
+    return f"{_decimal(value)}\u00a0{_UNITS.get(_kind(mode), '')}".strip() + spread
 
 
 def _decimal(value: float) -> str:

@@ -47,14 +47,19 @@ def test_only_a_page_with_structures_carries_the_viewer(tmp_path):
 
 
 def test_the_page_says_what_the_record_says(tmp_path):
-    body = page(tmp_path, record(warnings=["two <origins> fit"])).split("</style>", 1)[1].split("/*!")[0]
+    body = (
+        page(tmp_path, record(warnings=["two <origins> fit"]))
+        .split("</style>", 1)[1]
+        .split("/*!")[0]
+        .replace("\u00a0", " ")
+    )
     for expected in (
         "R₄⁺ (0,a,a) (0.68 Å)", "0.6800 Å", "0.3111 Å", "(½, ½, ½)", "(0, ½, ½)", "0.3400 Å", "Imma (74)", "R₄⁺ → R₅⁻",
         "R₄⁺ M₃⁺ X₅⁺", "24 = 6 × 4", "from 10⁻⁵ to 0.05 Å", "two &lt;origins&gt; fit", "agrees",
         "Both structures were brought", 'data-domain="23"', 'tr data-field="2"',
     ):  # fmt: skip
         assert expected in body, expected
-    assert body.count('<svg role="img"') == 2  # the path of subgroups, the order parameters on sites
+    assert body.count('<svg role="img"') == 3  # the path of subgroups, amplitudes, the order parameters on sites
     assert 'data-domain="24"' not in body
 
 
@@ -133,7 +138,7 @@ def test_moments_have_their_unit_and_do_not_move_atoms(tmp_path, results):
     assert shown["fields"][1]["kind"] == "magnetic"
     text = page(tmp_path, record(modes=[mode]))
     assert "mΓ₄⁺ (magnetic)" in text
-    assert "4.0000 µB" in text
+    assert "4.0000\u00a0µB" in text
 
 
 def test_the_sentence_is_printed_with_its_symbols(results):
@@ -173,7 +178,7 @@ def test_labels_symbols_and_wave_vectors_read_as_printed():
     assert irrep("GM2+GM3+") == "Γ₂⁺Γ₃⁺"
     assert irrep("SM2 R4+^2") == "Σ₂ (R₄⁺)²"
     assert group_symbol("P6_3/mmc") == "P6₃/mmc"
-    assert wave_vector([1 / 3, 1 / 3, 0]) == "(⅓, ⅓, 0)"
+    assert wave_vector([1 / 3, 1 / 3, 0]) == "(⅓,\u00a0⅓,\u00a00)"
 
 
 @pytest.mark.parametrize("degree", range(5))

@@ -145,7 +145,14 @@ function crystal(part) {
   compass.className = "axes";
   if (!viewer) { stage.innerHTML = "<canvas></canvas>"; part.classList.add("flat"); }
   choose(Math.max(0, data.fields.findIndex(f => f.factor)), -1);
-  if (viewer) { viewer.zoomTo(); viewer.zoom(1.65); viewer.setView([...viewer.getView().slice(0, 4), ...TURN]); viewer.setViewChangeCallback(view => axes(compass, view.slice(4, 8))); }
+  if (viewer) {
+    const seen = data.sites.map(site => turned(site, TURN)), wide = stage.clientWidth / stage.clientHeight;
+    const half = 1.1 + Math.max(...seen.map(p => Math.max(Math.abs(p[1]), Math.abs(p[0]) / wide))); // Å from the middle up; the library's angle is across
+    viewer.setCameraParameters({ fov: 20, z: 150 });
+    viewer.zoomTo();
+    viewer.setView([0, 0, 0, 150 - half * wide / Math.tan(20 * Math.PI / 180), ...TURN]);
+    viewer.setViewChangeCallback(view => axes(compass, view.slice(4, 8)));
+  }
   stage.append(compass);
   axes(compass, TURN);
   const longest = Math.max(...fields[0].map(size));
