@@ -1,11 +1,11 @@
 """What the 3D viewer draws: atoms of one block of crystal, the polyhedra in it, and displacement fields on them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from itertools import combinations, product
 from typing import Any
 
 import numpy as np
-from scipy.spatial import ConvexHull, cKDTree
+from scipy.spatial import ConvexHull, KDTree
 
 Results = Mapping[str, Any]
 _ANIONS = frozenset(["N", "O", "F", "P", "S", "Cl", "Se", "Br", "Te", "I"])
@@ -92,7 +92,7 @@ def _images(cell: np.ndarray, positions: np.ndarray, box: np.ndarray, margin: fl
     return np.tile(np.arange(len(positions)), len(shifts))[inside], places[inside]
 
 
-def _polyhedra(species: Sequence[str], cell, positions, box, index, places) -> tuple[Any, ...]:
+def _polyhedra(species: list[str], cell, positions, box, index, places) -> tuple[Any, ...]:
     """Kinds of atoms, and polyhedra of four to six anions about the cations that hold them closest.
 
     Triangles and edges are of places; anions that polyhedra need beyond the block are added to `index`, `places`.
@@ -104,7 +104,8 @@ def _polyhedra(species: Sequence[str], cell, positions, box, index, places) -> t
     around, spots = _images(cell, positions[anion], box, 1.0)
     if len(spots) > 12:
         at = np.flatnonzero(~anion[index])
-        for centre, (distances, near) in zip(at, zip(*cKDTree(spots).query(places[at], 7), strict=True), strict=True):
+        neighbours: Any = KDTree(spots).query(places[at], 7)
+        for centre, distances, near in zip(at, *neighbours, strict=True):
             last = next((n for n in (3, 4, 5) if distances[n + 1] > _GAP * distances[n]), 0)
             if last and distances[last] < _SPREAD * distances[0]:
                 shells.append((float(distances[: last + 1].mean()), species[index[centre]], near[: last + 1]))

@@ -25,7 +25,7 @@ def tree(steps: Sequence[Mapping[str, Any]]) -> Plot:
     for step in steps:
         row = [other for other in steps if len(other["modes"]) == len(step["modes"])]
         place = [other is step for other in row].index(True)
-        at.append(((2 * place + 1) / len(row) - 1, -levels.index(len(step["modes"]))))
+        at.append(((2 * place + 1) / len(row) - 1, float(-levels.index(len(step["modes"])))))
     with rc_context(STYLE):
         figure = Figure(figsize=(4.4, 1.1 * len(levels)), layout="constrained")
         FigureCanvasSVG(figure)
@@ -40,7 +40,7 @@ def tree(steps: Sequence[Mapping[str, Any]]) -> Plot:
             ends = step is steps[0] or step is steps[-1]
             box = {"boxstyle": "round,pad=0.5,rounding_size=0.35", "facecolor": "#eef3f8" if ends else "white",
                    "edgecolor": COLOURS["energy"], "linewidth": 1.1 if ends else 0.8}  # fmt: skip
-            axes.text(*place, step["symbol"], ha="center", va="center", fontsize=10.5, bbox=box, zorder=3)
+            axes.text(place[0], place[1], step["symbol"], ha="center", va="center", fontsize=10.5, bbox=box, zorder=3)
         return Plot(svg(figure), "From parent to child: isotropy subgroups, and the index of each step")
 
 
@@ -61,7 +61,7 @@ def surfaces(sites: Sequence[tuple[str, Mapping[str, Sequence[float]]]]) -> Plot
     polar, round_ = np.meshgrid(np.linspace(0, np.pi, 33), np.linspace(0, 2 * np.pi, 49))
     way = np.stack([np.sin(polar) * np.cos(round_), np.sin(polar) * np.sin(round_), np.cos(polar)])
     drawn = [
-        sum(np.tensordot(values, harmonics(int(key[:-1]), way), 1) for key, values in parts.items())
+        np.sum([np.tensordot(v, harmonics(int(key[:-1]), way), 1) for key, v in parts.items()], axis=0)
         for _, parts in shown
     ]
     reach = max((float(abs(values).max()) for values in drawn), default=1.0)

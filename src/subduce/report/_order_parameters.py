@@ -10,6 +10,7 @@ import numpy as np
 from ._crystal import viewer
 from ._crystal_plots import surfaces, tree
 from ._plots import COLOURS, bars
+from ._symmetry import p_value
 from ._units import number, plain
 
 Results = Mapping[str, Any]
@@ -28,7 +29,8 @@ def order_parameter_parts(results: Results) -> dict[str, Any]:
             shown["fields"][place]["label"] = _name(mode)
     sites = [(row["name"], row["coefficients"]) for row in (results.get("network") or {}).get("sites") or []]
     plots = [tree(_steps(results))] if results.get("subgroups") else []
-    if moved := [mode for mode in results.get("modes") or [] if _kind(mode) == "displacement"]:
+    moved = [mode for mode in results.get("modes") or [] if _kind(mode) == "displacement"]
+    if len(moved) > 1:
         names, sizes = [irrep(mode["irrep"]) for mode in moved], [mode["amplitude"] for mode in moved]
         plots.append(bars(names, sizes, unit="Å", caption="Amplitudes Aₛ (Å)", colour=COLOURS["energy"]))
     return {
@@ -98,6 +100,7 @@ def sentence(results: Results) -> str:
 def _facts(results: Results) -> list[tuple[str, str]]:
     tolerance, origin, lost = (results.get(name) or {} for name in ("tolerance", "origin", "lost"))
     low, high = tolerance.get("stable") or (None, None)
+    low, high = 0 if low is not None and low < 1e-8 else low, "∞" if tolerance and high is None else high
     moved = _displacements(results)
     network = results.get("network") or {}
     whole = [mode["amplitude"] ** 2 for mode in results.get("modes") or [] if _kind(mode) == "displacement"]
@@ -110,12 +113,10 @@ def _facts(results: Results) -> list[tuple[str, str]]:
         ("total amplitude", f"{number(float(np.sqrt(sum(whole))))} Å" if whole else ""),
         ("largest displacement", f"{number(float(np.linalg.norm(moved, axis=-1).max()))} Å" if moved else ""),
         ("origin of the labels", _origin(origin)),
+        ("frames", plain(results.get("frames")) if (results.get("frames") or 1) > 1 else ""),
         ("tolerance", f"{_power(tolerance.get('used'))} Å"),
-        (
-            "child's group holds",
-            f"from {_power(low)}" + (f" to {_power(high)} Å" if high else " Å on") if tolerance else "",
-        ),
-        ("network", {True: "agrees", False: "disagrees"}.get(network.get("agrees"), "")),
+        ("child's group holds", f"{_power(low)} to {_power(high)} Å"),
+        ("network", {"True": "agrees", "False": "disagrees"}.get(str(network.get("agrees")), "")),
         ("largest forbidden gradient", _power(network.get("forbidden_max"))),
     ]
 
@@ -126,7 +127,9 @@ def _displacements(results: Results) -> list[list[float]] | None:
 
 def _tables(results: Results, drawn: Sequence[int | None]) -> list[Table]:
     modes, allowed = _modes(results)
-    header = ["irrep", "k", "direction", "Aₛ", "Aₚ", "on", "isotropy subgroup", "role", "driven by"]
+    rows = modes + allowed
+    header = ["irrep", "k", "direction", "Aₛ", "Aₚ", "on", "isotropy subgroup", "role", "driven by", "p"]
+    told = [i for i in range(len(header)) if any(row[i] != "–" for row in rows)]
     caption = "Modes: amplitudes Aₛ over the child's primitive cell, Aₚ over the parent's"
     caption += "; click one to see it" if any(place is not None for place in drawn) else ""
     strain = [
@@ -155,7 +158,12 @@ def _tables(results: Results, drawn: Sequence[int | None]) -> list[Table]:
         for row in (results.get("parent_tolerance") or {}).get("scan") or []
     ]
     return [
-        (caption, header, modes + allowed, [*drawn, *[None] * (len(modes + allowed) - len(drawn))]),
+        (
+            caption,
+            [header[i] for i in told],
+            [[row[i] for i in told] for row in rows],
+            [*drawn, *[None] * (len(rows) - len(drawn))],
+        ),
         ("Strain, apart from the modes", ["irrep", "amplitude", "xx", "yy", "zz", "yz", "xz", "xy"], strain, []),
         ("The same modes named from another origin", ["origin", "shift", "labels"], origins, []),
         ("Order parameters on sites", ["species", "Wyckoff", "irreps"], sites, []),
@@ -173,13 +181,13 @@ def _modes(results: Results) -> tuple[list[list[str]], list[list[str]]]:
         [_name(mode), wave_vector(mode["k"]), mode.get("direction_symbol") or "–", _size(mode),
          _size({**mode, "amplitude": mode.get("amplitude_parent"), "interval": None}), _shares(mode),
          _group(mode.get("isotropy_subgroup")), "primary" if mode.get("primary") else "secondary",
-         couplings.get((mode["irrep"], _kind(mode)), "–")]
+         couplings.get((mode["irrep"], _kind(mode)), "–"), p_value(mode.get("p_value"))]
         for mode in modes
     ]  # fmt: skip
     known = {(mode["irrep"], _kind(mode)) for mode in modes}
     return rows, [
         [_name(row), "–", row.get("direction_symbol") or "–", _size(row), "–", "–", "–",
-         "secondary" if row.get("amplitude") else "allowed", irrep(row.get("coupling") or "–")]
+         "secondary" if row.get("amplitude") else "allowed", irrep(row.get("coupling") or "–"), p_value(row.get("p_value"))]
         for row in secondary if (row["irrep"], _kind(row)) not in known
     ]  # fmt: skip
 
@@ -231,13 +239,13 @@ def _origin(origin: Results) -> str:
     return f"{origin['site']}, Wyckoff {origin['wyckoff']}" if origin.get("site") else "no atom" if origin else ""
 
 
-def _power(value: float | None) -> str:
+def _power(value: Any) -> str:
     """A small number with its power of ten.
 
     >>> _power(1e-5), _power(0.05), _power(2.4e-14)
     ('10⁻⁵', '0.05', '2.4 × 10⁻¹⁴')
     """
-    if value is None or value >= 1e-3 or value <= 0:
+    if not isinstance(value, float) or value >= 1e-3 or value <= 0:
         return plain(value)
     digits, power = f"{value:.1e}".split("e")
     ten = f"10{str(int(power)).translate(_UP)}"

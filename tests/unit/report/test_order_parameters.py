@@ -55,7 +55,7 @@ def test_the_page_says_what_the_record_says(tmp_path):
     )
     for expected in (
         "R₄⁺ (0,a,a) (0.68 Å)", "0.6800 Å", "0.3111 Å", "(½, ½, ½)", "(0, ½, ½)", "0.3400 Å", "Imma (74)", "R₄⁺ → R₅⁻",
-        "R₄⁺ M₃⁺ X₅⁺", "24 = 6 × 4", "from 10⁻⁵ to 0.05 Å", "two &lt;origins&gt; fit", "agrees",
+        "R₄⁺ M₃⁺ X₅⁺", "24 = 6 × 4", "10⁻⁵ to 0.05 Å", "two &lt;origins&gt; fit", "agrees",
         "Both structures were brought", 'data-domain="23"', 'tr data-field="2"',
     ):  # fmt: skip
         assert expected in body, expected
