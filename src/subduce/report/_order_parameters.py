@@ -187,7 +187,8 @@ def _modes(results: Results) -> tuple[list[list[str]], list[list[str]]]:
     known = {(mode["irrep"], _kind(mode)) for mode in modes}
     return rows, [
         [_name(row), "–", row.get("direction_symbol") or "–", _size(row), "–", "–", "–",
-         "secondary" if row.get("amplitude") else "allowed", irrep(row.get("coupling") or "–"), p_value(row.get("p_value"))]
+         "secondary" if row.get("amplitude") else "allowed", irrep(row.get("coupling") or "–"),
+         p_value(row.get("p_value"))]
         for row in secondary if (row["irrep"], _kind(row)) not in known
     ]  # fmt: skip
 

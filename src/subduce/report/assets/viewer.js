@@ -148,7 +148,7 @@ function crystal(part) {
   choose(Math.max(0, data.fields.findIndex(f => f.factor)), -1);
   if (viewer) {
     const seen = data.sites.map(site => turned(site, TURN)), wide = stage.clientWidth / stage.clientHeight;
-    const half = 1.5 + Math.max(...seen.map(p => Math.max(Math.abs(p[1]), Math.abs(p[0]) / wide))); // Å from the middle up; the library's angle is across
+    const half = 1.9 + Math.max(...seen.map(p => Math.max(Math.abs(p[1]), Math.abs(p[0]) / wide))); // Å from the middle up; the library's angle is across
     viewer.setCameraParameters({ fov: 20, z: 150 });
     viewer.zoomTo();
     viewer.setView([0, 0, 0, 150 - half * wide / Math.tan(20 * Math.PI / 180), ...TURN]);
