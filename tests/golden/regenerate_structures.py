@@ -8,6 +8,7 @@ import ase
 import ase.io
 
 from subduce.discovery import order_parameters
+from tests.distortions import perovskite
 
 HERE = Path(__file__).parent
 FILE = HERE / "structures.json"
@@ -22,8 +23,9 @@ def pairs() -> dict[str, tuple[ase.Atoms, ase.Atoms]]:
         parent = known.get(child.info.get("parent") or "")
         if name == "GdFeO3_Pnma":
             edge = (child.get_volume() / 4) ** (1 / 3)
-            places = [[0.5, 0.5, 0.5], [0, 0, 0], [0.5, 0, 0], [0, 0.5, 0], [0, 0, 0.5]]
-            parent = ase.Atoms("GdFeO3", cell=[edge] * 3, pbc=True, scaled_positions=places)
+            parent = perovskite()
+            parent.symbols[:2] = ["Gd", "Fe"]
+            parent.set_cell([edge] * 3, scale_atoms=True)
         if parent is not None:
             found[name] = (parent, child)
     return found
@@ -34,15 +36,20 @@ def answers() -> dict[str, dict[str, Any]]:
     found = {}
     for name, (parent, child) in pairs().items():
         results = order_parameters(parent, child).results
+        modes = results["modes"]
         found[name] = {
             "source": child.info["citation"],
             "origin": results["origin"]["site"],
             "child": [results["child"]["number"], results["child"]["symbol"]],
             "index": results["index"],
-            "primary": sorted(mode["irrep"] for mode in results["modes"] if mode["primary"]),
+            "primary": sorted(mode["irrep"] for mode in modes if mode["primary"]),
             "modes": {
-                mode["irrep"]: [mode["direction_symbol"], round(mode["amplitude"], 5), mode["isotropy_subgroup"]["number"]]
-                for mode in results["modes"]
+                mode["irrep"]: [
+                    mode["direction_symbol"],
+                    round(mode["amplitude"], 5),
+                    mode["isotropy_subgroup"]["number"],
+                ]
+                for mode in modes
             },
             "couplings": {entry["irrep"]: entry["coupling"] for entry in results["secondary"]},
             "strain": {entry["irrep"]: round(entry["amplitude"], 5) for entry in results["strain"]},

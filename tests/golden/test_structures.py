@@ -1,7 +1,6 @@
 """Published structures: what each breaks, as stored and as the literature has it."""
 
 import json
-from pathlib import Path
 
 import pytest
 

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from ._common import add_output, keep_record, refuse_to_overwrite, say, table
+from ._common import add_output, add_seed, keep_record, refuse_to_overwrite, say, table
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -15,6 +15,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--tolerance", type=_positive, metavar="T", help=what)
     what = "the same for the parent's own group (0.001)"
     parser.add_argument("--parent-tolerance", type=_positive, metavar="T", help=what)
+    what = "group theory, an equivariant network's gradient, or both, which must agree (both)"
+    parser.add_argument("--method", choices=["group", "network", "both"], default="both", help=what)
+    add_seed(parser)
     add_output(parser, None, "folder for the record and the page")
 
 
@@ -24,9 +27,9 @@ def run(options: argparse.Namespace) -> Any:
 
     if options.output is not None:
         refuse_to_overwrite(options.output / "record.json", options.overwrite)
-    record = order_parameters(
-        options.parent, options.child, tolerance=options.tolerance, parent_tolerance=options.parent_tolerance
-    )
+    names = ("tolerance", "parent_tolerance", "method")
+    settings = {name: getattr(options, name) for name in names} | {"seed": options.seed or 0}
+    record = order_parameters(options.parent, options.child, **settings)
     say(*_describe(record.results))
     if options.output is not None:
         from ..report import write_report
@@ -55,7 +58,7 @@ def _describe(results: Any) -> list[str]:
     for mode in results["modes"]:
         role = "primary" if mode["primary"] else f"secondary: {secondary.get(mode['irrep']) or 'allowed'}"
         kind = mode["isotropy_subgroup"]
-        size = f"{mode['amplitude']:.4f}" + ("" if mode["kind"] == "strain" else " Å")
+        size = f"{mode['amplitude']:.4f} {mode['unit']}".rstrip()
         rows[f"{mode['irrep']} {mode['direction_symbol']}"] = f"{size}   {kind['symbol']} ({kind['number']})   {role}"
     if rows:
         lines += ["", table(rows)]
@@ -66,4 +69,9 @@ def _describe(results: Any) -> list[str]:
     for other in results["alternative_origin"]:
         labels = ", ".join(f"{old} = {new}" for old, new in other["labels"].items())
         lines.append(f"from the origin at {other['origin']['site'] or other['origin']['shift']}: {labels}")
+    if "network" in results:
+        network = results["network"]
+        verdict = "agrees" if network["agrees"] else "disagrees"
+        missed, forbidden = ", ".join(network["found"]), network["forbidden_max"]
+        lines.append(f"network: {verdict}; it misses {missed} (forbidden: {forbidden:.0e} of the gradient)")
     return [*lines, *(f"warning: {text}" for text in results["warnings"])]

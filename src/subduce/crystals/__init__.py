@@ -10,10 +10,12 @@ from ._match import match as match
 from ._modes import Coupling as Coupling
 from ._modes import Kind as Kind
 from ._modes import Mode as Mode
+from ._modes import candidates as candidates
 from ._modes import coupling as coupling
 from ._modes import decompose as decompose
 from ._modes import field_images as field_images
 from ._modes import intertwiners as intertwiners
+from ._modes import irrep_name as irrep_name
 from ._modes import strain_modes as strain_modes
 from ._origins import equivalent_origins as equivalent_origins
 from ._periodic import PeriodicCrystal as PeriodicCrystal

@@ -39,6 +39,11 @@ class Mode:
     components: Float[np.ndarray, "copies dim"]
 
     @property
+    def name(self) -> str:
+        """The irrep's name, with an m where it is odd under time reversal."""
+        return ("m" if self.kind == "magnetic" else "") + irrep_name(self.irrep)
+
+    @property
     def amplitude(self) -> float:
         """Norm of the mode's field over the child's primitive cell (A_s)."""
         return float(np.linalg.norm(self.components))
@@ -67,6 +72,14 @@ class Mode:
         entries = symbol.strip("()").split(",")
         size = max(len(entries) // len(self.irrep.arms), 1)
         return "(" + ";".join(",".join(entries[i : i + size]) for i in range(0, len(entries), size)) + ")"
+
+
+def irrep_name(irrep: CrystalIrrep) -> str:
+    """The irrep's label; its wave vector and dimension where no label is certain."""
+    if irrep.label:
+        return irrep.label
+    wave_vector = ",".join(f"{x:.4g}" for x in np.round(irrep.k_standard, 6) + 0.0)
+    return f"k=({wave_vector}), dimension {irrep.dim}"
 
 
 def kept_operations(

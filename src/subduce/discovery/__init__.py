@@ -8,7 +8,6 @@ from ._continuous import discover_continuous as discover_continuous
 from ._distribution import Distribution as Distribution
 from ._distribution import distribution as distribution
 from ._distribution import isotypic_fractions as isotypic_fractions
-from ._order_parameter import order_parameters as order_parameters
 from ._learned_inputs import LearnConfig as LearnConfig
 from ._learned_inputs import LearnedInputs as LearnedInputs
 from ._learned_inputs import fit_network as fit_network
@@ -18,6 +17,7 @@ from ._missing_inputs import MissingInputs as MissingInputs
 from ._missing_inputs import missing_gradient as missing_gradient
 from ._missing_inputs import missing_inputs as missing_inputs
 from ._missing_inputs import plateau as plateau
+from ._order_parameter import order_parameters as order_parameters
 from ._places import scales as scales
 from ._places import when as when
 from ._places import where as where

@@ -1,19 +1,19 @@
 """What an equivariant network says of a transition: which inputs it misses, by irrep of the parent's space group."""
 
-from collections.abc import Iterator
 from typing import Any
 
+import ase
 import numpy as np
 import torch
 from torch.nn.functional import mse_loss
 
-from subduce.crystals import field_images, intertwiners
+from subduce.crystals import PeriodicCrystal, candidates, intertwiners, irrep_name
 from subduce.data import Graph, graph_from_structure, structure_from_atoms
 from subduce.groups import invariant_basis
 from subduce.models import EuclideanNetwork, EuclideanNetworkConfig
 from subduce.o3 import Irreps, irrep_matrix
 
-from ._transition import Transition, label
+from ._transition import Transition, averaged, child_sites
 
 _ORDER = "0e + 0o + 1o + 1e + 2e + 2o"
 _REACH = 1.7  # cutoff over the cube root of the volume of a site: some twelve neighbours
@@ -29,44 +29,68 @@ def network_view(found: Transition, *, seed: int = 0) -> dict[str, Any]:
     irrep by irrep of the space group, on each orbit of sites. `forbidden_max` is the largest component that an
     operation of the child would change, over the largest of all: round-off, if all is right.
     """
-    crystal, kept = found.crystal, found.kept
+    crystal = found.crystal
     gradient = _gradient(found, seed)
     turns = torch.from_numpy(crystal.crystal.group.cartesian)
     whole = max(float(np.abs(gradient).max()), np.finfo(float).tiny)
-    stray, sizes, places = 0.0, dict[str, float](), dict[tuple[str, tuple[int, ...]], set[str]]()
+    irreps = [(irrep_name(one), one.matrices(*crystal.operations)) for one in candidates(crystal)]
+    allowed = [(n, m) for n, m in irreps if invariant_basis(m[found.kept]).shape[1] and not np.allclose(m, 1.0)]
+    stray, sizes, rows = 0.0, dict.fromkeys((n for n, _ in allowed), 0.0), []
+    primary = {mode.name for mode in found.primary if mode.kind == "displacement"}
     for term, where in zip(Irreps(_ORDER), Irreps(_ORDER).slices(), strict=True):
         images = irrep_matrix(term.ir, turns).numpy()[crystal.operations[0]]
         field = gradient[:, where]
-        mean = np.mean([crystal.apply([g], field, images)[0] for g in kept], axis=0)
-        stray = max(stray, float(np.abs(field - mean).max()))
-        for name, orbit, size in _parts(found, field, images):
-            sizes[name] = float(np.hypot(sizes.get(name, 0.0), size))
-            if size > _SEEN * whole:
-                places.setdefault((str(term.ir), orbit), set()).add(name)
-    seen = [name for name, size in sizes.items() if size > _SEEN * max(sizes.values())]
-    admissible = list(sizes)
-    needed = {label(mode) for mode in found.present if mode.kind == "displacement" and not np.allclose(mode.matrices, 1)}
+        stray = max(stray, float(np.abs(field - averaged(crystal, field, images, found.kept)).max()))
+        for orbit in crystal.orbits:
+            parts = {n: _size(crystal, field, m, images, orbit) for n, m in allowed}
+            sizes = {n: float(np.hypot(sizes[n], parts[n])) for n in sizes}
+            there = [n for n in parts if parts[n] > _SEEN * whole]
+            if there:
+                rows.append((str(term.ir), orbit, there, field))
+    seen = [n for n in sizes if sizes[n] > _SEEN * max(sizes.values())]
+    needed = {m.name for m in found.present if m.kind == "displacement" and not np.allclose(m.matrices, 1.0)}
     return {
         "inputs": _ORDER,
-        "admissible": admissible,
+        "admissible": [n for n, _ in allowed],
         "forbidden_max": stray / whole,
         "found": seen,
-        "sites": [_site(found, irrep, orbit, sorted(names)) for (irrep, orbit), names in places.items()],
-        "agrees": bool(needed <= set(seen) and stray / whole < _ROUND_OFF),
+        "where": [{**_place(found, orbit), "input": term, "irreps": there} for term, orbit, there, _ in rows],
+        "sites": _coefficients(found, [row for row in rows if primary and primary <= set(row[2])]),
+        "agrees": needed <= set(seen) and stray / whole < _ROUND_OFF,
     }
+
+
+def _size(
+    crystal: PeriodicCrystal, field: np.ndarray, matrices: np.ndarray, images: np.ndarray, orbit: tuple[int, ...]
+) -> float:
+    """The length of what a field holds of an irrep on an orbit of sites."""
+    copies = intertwiners(crystal, matrices, images, [orbit])
+    return float(np.linalg.norm(np.einsum("csaj,sa->cj", copies, field)))
+
+
+def _coefficients(found: Transition, rows: list[tuple[str, tuple[int, ...], list[str], np.ndarray]]) -> list[dict]:
+    """The gradient on sites, for each orbit by the input of lowest degree that holds every primary irrep."""
+    symbols, best = found.crystal.crystal.atoms.get_chemical_symbols(), dict[tuple[int, ...], tuple]()
+    for row in sorted(rows, key=lambda row: row[0]):
+        best.setdefault(row[1], row)
+    count, entries = len(symbols), []
+    for term, orbit, _, field in best.values():
+        places = [place for place in child_sites(found) if place % count in orbit]
+        largest = max(float(np.abs(field[places]).max()), np.finfo(float).tiny)
+        for number, place in enumerate(places, start=1):
+            values = (np.round(field[place] / largest, 6) + 0.0).tolist()
+            entries.append({"name": f"{symbols[place % count]} {number}", "coefficients": {term: values}})
+    return entries
 
 
 def _gradient(found: Transition, seed: int) -> np.ndarray:
     """The gradient of the squared error by inputs that are zero, on all sites of the periodic crystal."""
     crystal, ideal = found.crystal, found.crystal.crystal
-    atoms = ideal.atoms[[]]
-    lattice = crystal.superlattice @ ideal.group.lattice
-    atoms.set_cell(lattice)
-    for cell in crystal.cells:
-        moved = ideal.atoms
-        moved.positions += cell @ ideal.group.lattice
-        atoms += moved
-    volume = abs(np.linalg.det(ideal.group.lattice)) / len(ideal.numbers)
+    lattice = ideal.group.lattice
+    positions = (crystal.cells[:, None] + ideal.positions).reshape(-1, 3) @ lattice
+    numbers = np.tile(ideal.numbers, len(crystal.cells))
+    atoms = ase.Atoms(numbers=numbers, positions=positions, cell=crystal.superlattice @ lattice, pbc=True)
+    volume = abs(np.linalg.det(lattice)) / len(ideal.numbers)
     names = tuple(dict.fromkeys(ideal.atoms.get_chemical_symbols()))
     reach = float(_REACH * volume ** (1 / 3))
     graph: Graph = graph_from_structure(structure_from_atoms(atoms), reach).graph
@@ -80,18 +104,6 @@ def _gradient(found: Transition, seed: int) -> np.ndarray:
     return torch.autograd.grad(loss, order)[0].numpy()
 
 
-def _parts(
-    found: Transition, field: np.ndarray, images: np.ndarray
-) -> Iterator[tuple[str, tuple[int, ...], float]]:
-    """What a field holds of every irrep that the child allows, orbit by orbit, apart from the trivial one."""
-    for mode in found.admissible:
-        for orbit in found.crystal.orbits:
-            copies = intertwiners(found.crystal, mode.matrices, images, [orbit])
-            if len(copies):
-                yield label(mode), orbit, float(np.linalg.norm(np.einsum("csaj,sa->cj", copies, field)))
-
-
-def _site(found: Transition, irrep: str, orbit: tuple[int, ...], names: list[str]) -> dict[str, Any]:
+def _place(found: Transition, orbit: tuple[int, ...]) -> dict[str, str]:
     ideal = found.crystal.crystal
-    symbol = ideal.atoms.get_chemical_symbols()[orbit[0]]
-    return {"wyckoff": ideal.wyckoffs[orbit[0]], "species": symbol, "input": irrep, "irreps": names}
+    return {"wyckoff": ideal.wyckoffs[orbit[0]], "species": ideal.atoms.get_chemical_symbols()[orbit[0]]}

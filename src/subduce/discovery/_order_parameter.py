@@ -3,7 +3,7 @@
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import ase
 import numpy as np
@@ -12,10 +12,10 @@ from ase.data import chemical_symbols
 from subduce import __version__
 from subduce.config import InputError
 from subduce.crystals import (
+    TOLERANCE,
     Crystal,
     Mode,
     SpaceGroup,
-    TOLERANCE,
     ToleranceScan,
     crystal,
     equivalent_origins,
@@ -27,9 +27,11 @@ from subduce.data import read_frames
 from subduce.records import Record, fingerprint
 
 from ._frames import Frames, with_evidence
-from ._transition import Transition, joint, site_irreps, transition
+from ._network_view import network_view
+from ._transition import Transition, child_cells, child_sites, joint, site_irreps, transition
 
 _WHOLE = 1e-9  # Å: no translation holds for atoms that move, so that each of a mean stays one of its frames
+_UNITS = {"displacement": "Å", "magnetic": "µB", "occupation": "", "strain": ""}
 _LOOSE = 0.1  # Å; at more a parent is not taken for another
 _DOMAINS = 96  # structures that a record holds at most
 _VOIGT = ((0, 0), (1, 1), (2, 2), (1, 2), (0, 2), (0, 1))
@@ -42,6 +44,8 @@ def order_parameters(
     tolerance: float | None = None,
     parent_tolerance: float | None = None,
     level: float = 0.05,
+    method: Literal["group", "network", "both"] = "both",
+    seed: int = 0,
 ) -> Record:
     """Which irreps break a parent structure into a child: k, label, direction, amplitude, isotropy subgroup, couplings.
 
@@ -49,7 +53,9 @@ def order_parameters(
     operation counts as kept when it moves no atom of the child by more than `tolerance` (Å) from where one is; without
     it the first wide gap above 10⁻³ Å decides. `parent_tolerance` is that of the parent's own group (10⁻³ Å). Of a
     child with many frames, such as molecular dynamics, the mean is analysed; modes then count where they are
-    significant at `level`, the chance that any of them is there by accident, and have 95 % intervals.
+    significant at `level`, the chance that any of them is there by accident, and have 95 % intervals. Unless `method`
+    is "group", an equivariant network with random weights (`seed`) is asked which inputs it misses; `network` holds its
+    answer and whether the two agree.
     Amplitudes are norms over the child's primitive cell (A_s), Å of the strain-free parent. Raises `InputError`, one
     line, for structures that are not related, or not structures.
     """
@@ -68,9 +74,15 @@ def order_parameters(
     except InputError as error:
         raise InputError("; ".join([str(error), *doubts])) from None
     results = _results(found, scan, parent_tolerance)
+    if method != "group" and found.index > 1:
+        results["network"] = network_view(found, seed=seed)
+        if not results["network"]["agrees"]:
+            doubts.append("group theory and the network disagree; please report this structure")
     results |= {"frames": len(children), "warnings": [*doubts, *results["warnings"]]}
     inputs = {str(path): fingerprint(path) for path in (parent, child) if isinstance(path, str | Path)}
-    settings = {"tolerance": tolerance, "parent_tolerance": parent_tolerance, "level": level}
+    settings = {
+        "tolerance": tolerance, "parent_tolerance": parent_tolerance, "level": level, "method": method, "seed": seed,
+    }  # fmt: skip
     return Record("order-parameters", inputs, settings, results, time.monotonic() - began)
 
 
@@ -137,13 +149,14 @@ def _mode(found: Transition, mode: Mode, primary: bool) -> dict[str, Any]:
     strain = mode.kind == "strain"
     proof = found.evidence_for(mode)
     entry = {
-        "irrep": name(mode),
+        "irrep": mode.name,
         "kind": mode.kind,
         "k": _rounded(mode.irrep.k_standard),
         "dimension": mode.irrep.dim,
         "direction": _rounded(mode.direction),
         "direction_symbol": mode.direction_symbol,
         "amplitude": mode.amplitude,
+        "unit": _UNITS[mode.kind],
         "amplitude_parent": mode.amplitude if strain else float(mode.amplitude / np.sqrt(cells)),
         "interval": None if proof is None else list(proof.interval),
         "p_value": None if proof is None else proof.p_value,
@@ -160,36 +173,27 @@ def _mode(found: Transition, mode: Mode, primary: bool) -> dict[str, Any]:
             {"wyckoff": wyckoff, "species": species, "amplitude": float(np.sqrt(squares[list(orbit)].sum() * scale))}
             for (wyckoff, species), orbit in zip(_orbits(found), found.crystal.orbits, strict=True)
         ]
-        entry["field"] = _rounded(mode.field[_places(found)])
+        entry["field"] = _rounded(mode.field[child_sites(found)])
     return entry
-
-
-def name(mode: Mode) -> str:
-    """The irrep's label, with an m where it is odd under time reversal; its wave vector where no label is certain."""
-    odd = "m" if mode.kind == "magnetic" else ""
-    if mode.irrep.label:
-        return odd + mode.irrep.label
-    wave_vector = ",".join(f"{x:.4g}" for x in _rounded(mode.irrep.k_standard))
-    return f"{odd}k=({wave_vector}), dimension {mode.irrep.dim}"
 
 
 def _secondary(found: Transition) -> Iterator[dict[str, Any]]:
     present = {id(mode) for mode in found.present}
-    names = [name(mode) for mode in found.primary]
+    names = [mode.name for mode in found.primary]
     for mode, drive in found.secondary:
         amplitude = mode.amplitude if id(mode) in present or mode.kind == "strain" else 0.0
         yield {
-            "irrep": name(mode),
+            "irrep": mode.name,
             "kind": mode.kind,
             "amplitude": amplitude,
             "p_value": proof.p_value if (proof := found.evidence_for(mode)) else None,
-            "coupling": drive.text(names, name(mode)) if drive else None,
+            "coupling": drive.text(names, mode.name) if drive else None,
         }
 
 
 def _strain(mode: Mode) -> dict[str, Any]:
     xx, yy, zz, yz, xz, xy = mode.field[0] * np.array([1, 1, 1, *(3 * [np.sqrt(2)])])  # shears as Voigt's, 2 ε
-    return {"irrep": name(mode), "amplitude": mode.amplitude, "voigt": _rounded(np.array([xx, yy, zz, yz, xz, xy]))}
+    return {"irrep": mode.name, "amplitude": mode.amplitude, "voigt": _rounded(np.array([xx, yy, zz, yz, xz, xy]))}
 
 
 def _orbits(found: Transition) -> list[tuple[str, str]]:
@@ -217,7 +221,7 @@ def _alternatives(found: Transition, modes: Sequence[Mode]) -> Iterator[dict[str
     ideal = found.crystal.crystal
     for shift in equivalent_origins(ideal.group):
         shifted = ideal.group.shifted(shift)
-        labels = {name(mode): _label_from(ideal.group, shifted, shift, mode) for mode in modes if mode.irrep.label}
+        labels = {mode.name: _label_from(ideal.group, shifted, shift, mode) for mode in modes if mode.irrep.label}
         changed = {old: new for old, new in labels.items() if new != old}
         if changed:
             yield {"origin": _origin(ideal, shift), "labels": changed}
@@ -246,31 +250,20 @@ def _path(found: Transition, number: int, symbol: str) -> list[dict[str, Any]]:
             rows.append((*found.crystal.type_of(kept), found.crystal.order // len(kept), some))
     rows.append((number, symbol, found.index, chosen))
     return [
-        {"number": number, "symbol": symbol, "index": index, "modes": [name(mode) for mode in some]}
+        {"number": number, "symbol": symbol, "index": index, "modes": [mode.name for mode in some]}
         for number, symbol, index, some in rows
     ]
-
-
-def _places(found: Transition) -> np.ndarray:
-    """The sites of one of the child's primitive cells, among those of the periodic crystal."""
-    count = len(found.crystal.crystal.numbers)
-    child = _child_cells(found)
-    return (found.crystal.cell_index(child)[:, None] * count + np.arange(count)).ravel()
-
-
-def _child_cells(found: Transition) -> np.ndarray:
-    return type(found.crystal)(found.crystal.crystal, found.supercell).cells
 
 
 def _structures(found: Transition) -> dict[str, Any]:
     """Parent, child and all domains in the child's cell of the strain-free parent, sites in the same order."""
     ideal = found.crystal.crystal
     lattice = found.supercell @ ideal.group.lattice
-    cells = _child_cells(found)
+    cells = child_cells(found)
     sites = ((cells[:, None] + ideal.positions).reshape(-1, 3)) @ ideal.group.lattice
     inside = sites @ np.linalg.inv(lattice)
     sites = sites - np.floor(inside + 1e-6) @ lattice
-    moved = found.fields["displacement"][_places(found)]
+    moved = found.fields["displacement"][child_sites(found)]
     species = [chemical_symbols[n] for n in np.tile(ideal.numbers, len(cells))]
 
     def structure(cell: np.ndarray, positions: np.ndarray) -> dict[str, Any]:
@@ -280,10 +273,10 @@ def _structures(found: Transition) -> dict[str, Any]:
     for operation in found.domains()[:_DOMAINS]:
         turned = found.turned(operation)
         cell = turned.supercell @ ideal.group.lattice
-        own = _child_cells(turned)
+        own = child_cells(turned)
         places = ((own[:, None] + ideal.positions).reshape(-1, 3)) @ ideal.group.lattice
         places = places - np.floor(places @ np.linalg.inv(cell) + 1e-6) @ cell
-        domains.append(structure(cell, places + turned.fields["displacement"][_places(turned)]))
+        domains.append(structure(cell, places + turned.fields["displacement"][child_sites(turned)]))
     return {
         "parent": structure(lattice, sites),
         "child": structure(lattice, sites + moved),
@@ -326,8 +319,9 @@ def sentence(results: dict[str, Any]) -> str:
     if results["verdict"] == "unbroken":
         return f"No symmetry is broken: the child keeps all of {parent}."
     primary = [mode for mode in results["modes"] if mode["primary"]]
-    unit = "" if all(mode["kind"] == "strain" for mode in primary) else " Å"
-    driving = " and ".join(f"{m['irrep']}{m['direction_symbol']} ({m['amplitude']:.3g}{unit})" for m in primary)
+    driving = " and ".join(
+        f"{m['irrep']}{m['direction_symbol']} ({m['amplitude']:.3g}{m['unit'] and ' ' + m['unit']})" for m in primary
+    )
     lost = results["lost"]
     parts = [f"{lost['point']} of the point operations"] if lost["point"] > 1 else []
     parts += [f"{lost['translations']} of the translations"] if lost["translations"] > 1 else []

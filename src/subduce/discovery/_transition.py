@@ -198,7 +198,9 @@ def transition(match: Match, tolerance: float | None = None) -> Transition:
         residuals = np.maximum(residuals, _moved(crystal, field, kind) * _unit(kind, field))
     tolerance = _tolerance(residuals) if tolerance is None else tolerance
     kept = _closed(crystal, np.flatnonzero(residuals <= tolerance))
-    fields: dict[Kind, np.ndarray] = {kind: _symmetrised(crystal, field, kind, kept) for kind, field in raw.items()}
+    fields: dict[Kind, np.ndarray] = {
+        kind: averaged(crystal, field, field_images(crystal, kind, field.shape[1]), kept) for kind, field in raw.items()
+    }
     point = crystal.crystal.group.cartesian[np.unique(crystal.operations[0][kept])]
     strain = np.einsum("gij,jk,glk->il", point, match.strain, point) / len(point)
     cells = len(crystal.cells) // crystal.translations_in(kept)
@@ -241,9 +243,10 @@ def _fields(crystal: PeriodicCrystal, match: Match) -> Iterator[tuple[Kind, np.n
         yield "occupation", on_sites(crystal, match, shares)
 
 
-def _symmetrised(crystal: PeriodicCrystal, field: np.ndarray, kind: Kind, kept: np.ndarray) -> np.ndarray:
-    """A field averaged over the operations that are kept."""
-    images = field_images(crystal, kind, field.shape[1])
+def averaged(
+    crystal: PeriodicCrystal, field: np.ndarray, images: np.ndarray, kept: np.ndarray
+) -> Float[np.ndarray, "sites axes"]:
+    """The part of a field that some operations, which form a group, leave alone."""
     return np.sum([crystal.apply(part, field, images).sum(axis=0) for part in _parts(kept)], axis=0) / len(kept)
 
 
@@ -291,6 +294,17 @@ def _closed(crystal: PeriodicCrystal, operations: np.ndarray) -> np.ndarray:
         if whole.all():
             return members
         inside[members[~whole]] = False
+
+
+def child_sites(found: Transition) -> Int[np.ndarray, " sites"]:
+    """The sites of one of the child's primitive cells, among those of the periodic crystal."""
+    count = len(found.crystal.crystal.numbers)
+    return (found.crystal.cell_index(child_cells(found))[:, None] * count + np.arange(count)).ravel()
+
+
+def child_cells(found: Transition) -> Int[np.ndarray, "cells 3"]:
+    """The parent's cells in one of the child's primitive cells."""
+    return replace(found.crystal, superlattice=found.supercell).cells
 
 
 def site_irreps(transition: Transition) -> list[list[str]]:

@@ -24,7 +24,7 @@ COLOURS = {
     "other": "#6d5a8c",
     "background": "#8b95a1",
 }
-_STYLE: Any = {
+STYLE: Any = {
     "svg.fonttype": "none",
     "svg.hashsalt": "subduce",
     "font.family": "sans-serif",
@@ -72,7 +72,7 @@ def parity(target: str, unit: str, reference: Sequence[float], predicted: Sequen
     factor, shown = scale(float(np.abs(x).max(initial=0)), unit)
     kind = next((key for key in COLOURS if key in target), "other")
     name = target.replace("_", " ").removeprefix("per atom ").strip()
-    with rc_context(_STYLE):
+    with rc_context(STYLE):
         figure, axes = _figure(_SQUARE)
         low, high = factor * min(x.min(), y.min()), factor * max(x.max(), y.max())
         room = 0.05 * (high - low) or 1.0
@@ -85,7 +85,7 @@ def parity(target: str, unit: str, reference: Sequence[float], predicted: Sequen
         axes.set(xlim=ends, ylim=ends, xlabel=f"reference ({shown})", ylabel=f"predicted ({shown})", aspect="equal")
         error = quantity(float(np.abs(x - y).mean()), unit) if len(x) else "–"
         per = " per atom about its mean" if target.startswith("per_atom") else ""
-        return Plot(_svg(figure), f"{name.capitalize()}{per}: MAE {error}")
+        return Plot(svg(figure), f"{name.capitalize()}{per}: MAE {error}")
 
 
 def lines(
@@ -100,7 +100,7 @@ def lines(
     colours: Sequence[str] = (),
 ) -> Plot:
     """Curves by name over a common axis."""
-    with rc_context(_STYLE):
+    with rc_context(STYLE):
         figure, axes = _figure(_WIDE)
         for index, (name, (along, values)) in enumerate(curves.items()):
             colour = colours[index] if index < len(colours) else None
@@ -116,13 +116,13 @@ def lines(
             axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=7))
         if len(curves) > 1:
             axes.legend(loc="best", handlelength=1.4)
-        return Plot(_svg(figure), caption)
+        return Plot(svg(figure), caption)
 
 
 def bars(names: Sequence[str], values: Sequence[float], *, unit: str, caption: str, colour: str) -> Plot:
     """One horizontal bar a name, with its value at the end."""
     factor, shown = scale(max(values, default=0.0), unit)
-    with rc_context(_STYLE):
+    with rc_context(STYLE):
         figure, axes = _figure((_WIDE[0], 0.75 + 0.3 * len(names)))
         drawn = axes.barh(range(len(names)), [factor * value for value in values], height=0.62, color=colour)
         axes.bar_label(drawn, [number(factor * value) for value in values], padding=4, color=INK)
@@ -131,7 +131,7 @@ def bars(names: Sequence[str], values: Sequence[float], *, unit: str, caption: s
         axes.grid(axis="y", visible=False)
         axes.tick_params(axis="y", length=0)
         axes.margins(x=0.12)
-        return Plot(_svg(figure), caption)
+        return Plot(svg(figure), caption)
 
 
 def ranges(
@@ -154,7 +154,7 @@ def ranges(
     positive = [p for _, v, s in drawn for p in (v, *s) if p] + ([line] if line else [])
     log = bool(positive) and max(positive) > 30 * min(positive)
     floor = 10 ** np.floor(np.log10(0.6 * max(min(positive), 1e-4 * max(positive)))) if log else 0.0
-    with rc_context(_STYLE):
+    with rc_context(STYLE):
         figure, axes = _figure(
             (_WIDE[0], 0.85 + (0.27 if len(names) < 20 else 0.18) * len(names) + (0.25 if legend else 0))
         )
@@ -182,13 +182,13 @@ def ranges(
             axes.plot([], [], color=colour, marker="o", markersize=5.5, linestyle="", label=name)
         if legend:
             figure.legend(loc="outside lower center", ncols=len(legend), handletextpad=0.1, columnspacing=1.2)
-        return Plot(_svg(figure), caption)
+        return Plot(svg(figure), caption)
 
 
 def heat(values: Sequence[Any], *, x: str, y: str, caption: str, marks: Sequence[Any] = ()) -> Plot:
     """A map of values over two axes, the first downwards, means over further ones; dots where a mark is true."""
     shown = np.asarray([[np.nan if v is None else np.mean(v) for v in row] for row in values], dtype=float)
-    with rc_context(_STYLE):
+    with rc_context(STYLE):
         figure, axes = _figure((_WIDE[0], 3.4))
         axes.grid(visible=False)
         largest = float(np.nanmax(shown, initial=0.0)) or 1.0
@@ -201,7 +201,7 @@ def heat(values: Sequence[Any], *, x: str, y: str, caption: str, marks: Sequence
         axes.invert_yaxis()
         bar = figure.colorbar(mesh, ax=axes, shrink=0.8)
         bar.outline.set_visible(False)
-        return Plot(_svg(figure), caption)
+        return Plot(svg(figure), caption)
 
 
 def matrix(
@@ -210,7 +210,7 @@ def matrix(
     """Numbers by row and column as colours about a centre, written into their cells where there is room."""
     shown = np.asarray(values, dtype=float)
     reach = float(np.abs(shown - centre).max(initial=0.0)) or 1.0
-    with rc_context(_STYLE):
+    with rc_context(STYLE):
         figure, axes = _figure((_WIDE[0], 1.3 + 0.42 * len(rows)))
         axes.grid(visible=False)
         mesh = axes.pcolormesh(shown, cmap="RdBu_r", vmin=centre - reach, vmax=centre + reach,
@@ -227,7 +227,7 @@ def matrix(
         axes.spines[:].set_visible(False)
         axes.invert_yaxis()
         figure.colorbar(mesh, ax=axes, shrink=0.9, pad=0.02).outline.set_visible(False)  # type: ignore[operator]
-        return Plot(_svg(figure), caption)
+        return Plot(svg(figure), caption)
 
 
 def _figure(size: tuple[float, float]) -> tuple[Figure, Axes]:
@@ -247,7 +247,7 @@ def _log_axis(axes: Axes) -> None:
     axes.yaxis.set_minor_locator(NullLocator())
 
 
-def _svg(figure: Figure) -> str:
+def svg(figure: Figure) -> str:
     """The drawing without a fixed size, so that it takes the width of its place."""
     buffer = StringIO()
     figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})

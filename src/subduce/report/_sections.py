@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ..records import Record
+from ._order_parameters import order_parameter_parts
 from ._plots import COLOURS, Plot, bars, lines, parity
 from ._speed import HEADER, cells
 from ._symmetry import symmetry_facts, symmetry_plots, symmetry_tables
@@ -31,17 +32,19 @@ class Table:
     header: Sequence[str]
     rows: Sequence[Sequence[str]]
     text: bool = False  # words rather than numbers: set to the left
+    picks: Sequence[int | None] = ()  # the viewer's field that each row shows when clicked
 
 
 @dataclass(frozen=True)
 class Section:
-    """One record on the page: its key numbers, plots, tables, and what went in."""
+    """One record on the page: its key numbers, a crystal, plots, tables, and what went in."""
 
     title: str
     subtitle: str
     facts: Sequence[tuple[str, str]] = ()
     plots: Sequence[Plot] = ()
     tables: Sequence[Table] = ()
+    viewer: Mapping[str, Any] | None = None
     verdict: str = ""
     notice: str = ""
     notes: Sequence[str] = ()
@@ -275,6 +278,11 @@ def _discover(results: Results) -> dict[str, Any]:
     }
 
 
+def _order_parameters(results: Results) -> dict[str, Any]:
+    parts = order_parameter_parts(results)
+    return parts | {"tables": [Table(*table[:3], text=True, picks=table[3]) for table in parts["tables"]]}
+
+
 def _anything(results: Results) -> dict[str, Any]:
     rows = [[name, text] for name, text in _flat(results) if len(text) < 200]
     return {"tables": [Table("Results", ["", "value"], rows, text=True)] if rows else []}
@@ -288,6 +296,7 @@ _KINDS: dict[str, Callable[[Results], dict[str, Any]]] = {
     "check": _check,
     "bench": _bench,
     "discover": _discover,
+    "order-parameters": _order_parameters,
 }
 
 

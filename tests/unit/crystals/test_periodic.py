@@ -56,9 +56,14 @@ def test_strain_by_irrep(doubled):
 
 @pytest.mark.parametrize(
     ("primary", "secondary", "text"),
-    [({"GM4-": (0, 0, 1)}, "GM3+", "GM4-^2 GM3+"), ({"GM4-": (0, 0, 1)}, "GM5+", None), ({"GM5+": (1, 1, 1)}, "GM3+", None),
-     ({"R4+": (0, 1, 1), "M3+": (1, 0, 0)}, "X5+", "R4+ M3+ X5+"), ({"R4+": (0, 1, 1), "M3+": (1, 0, 0)}, "GM4-", None)],
-)  # fmt: skip
+    [
+        ({"GM4-": (0, 0, 1)}, "GM3+", "GM4-^2 GM3+"),
+        ({"GM4-": (0, 0, 1)}, "GM5+", None),
+        ({"GM5+": (1, 1, 1)}, "GM3+", None),
+        ({"R4+": (0, 1, 1), "M3+": (1, 0, 0)}, "X5+", "R4+ M3+ X5+"),
+        ({"R4+": (0, 1, 1), "M3+": (1, 0, 0)}, "GM4-", None),
+    ],
+)
 def test_couplings_of_perovskites(doubled, primary, secondary, text):
     waves = {"GM": (0, 0, 0), "R": (0.5, 0.5, 0.5), "M": (0.5, 0.5, 0), "X": (0, 0.5, 0)}
     group = doubled.crystal.group
