@@ -32,7 +32,7 @@ def pairs() -> dict[str, tuple[ase.Atoms, ase.Atoms]]:
 
 
 def answers() -> dict[str, dict[str, Any]]:
-    """For every child its group and index, the modes with direction, amplitude and isotropy subgroup, and the source."""
+    """For every child its group and index, modes with direction, amplitude and isotropy subgroup, and the source."""
     found = {}
     for name, (parent, child) in pairs().items():
         results = order_parameters(parent, child).results
@@ -42,6 +42,7 @@ def answers() -> dict[str, dict[str, Any]]:
             "origin": results["origin"]["site"],
             "child": [results["child"]["number"], results["child"]["symbol"]],
             "index": results["index"],
+            "agrees": results["network"]["agrees"],
             "primary": sorted(mode["irrep"] for mode in modes if mode["primary"]),
             "modes": {
                 mode["irrep"]: [

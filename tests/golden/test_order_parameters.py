@@ -38,16 +38,19 @@ GLAZER = {
 DOMAINS = {"a0a0c-": 6, "a-a-a-": 8, "a0b-b-": 12, "a0a0c+": 6, "a+a+a+": 8, "a+b-b-": 24}
 
 
-def found(parent, child, **options):
-    results = order_parameters(parent, child, **options).results
+def found(parent, child, method="group"):
+    results = order_parameters(parent, child, method=method).results
     return results, {mode["irrep"]: mode for mode in results["modes"] if mode["kind"] == "displacement"}
 
 
 @pytest.mark.parametrize("name", GLAZER)
 def test_all_tilt_systems(name):
     r, m, number, size = GLAZER[name]
-    results, modes = found(perovskite(), distorted(r=r, m=m))
+    results, modes = found(perovskite(), distorted(r=r, m=m), method="both")
     assert (results["child"]["number"], results["cell_size"]) == (number, size)
+    assert results["network"]["agrees"]
+    assert results["network"]["forbidden_max"] < 1e-9
+    assert set(results["network"]["found"]) == set(modes) <= set(results["network"]["admissible"])
     expected = {irrep: np.sqrt(2 * size) * np.linalg.norm(w) for irrep, w in (("R4+", r), ("M3+", m)) if np.any(w)}
     assert {irrep: mode["amplitude"] for irrep, mode in modes.items()} == pytest.approx(expected, abs=1e-6)
     assert all(mode["primary"] for mode in modes.values())

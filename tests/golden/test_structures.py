@@ -48,6 +48,10 @@ def test_answers_have_not_moved(found, name):
     assert set(found[name]["modes"]) == set(stored["modes"])
 
 
+def test_group_theory_and_the_network_agree(found):
+    assert all(answer["agrees"] for answer in found.values())
+
+
 def test_an_improper_ferroelectric_is_named(found):
     assert found["YMnO3_P63cm"]["couplings"]["GM2-"] == "K3^3 GM2-"
 

@@ -27,9 +27,8 @@ def run(options: argparse.Namespace) -> Any:
 
     if options.output is not None:
         refuse_to_overwrite(options.output / "record.json", options.overwrite)
-    names = ("tolerance", "parent_tolerance", "method")
-    settings = {name: getattr(options, name) for name in names} | {"seed": options.seed or 0}
-    record = order_parameters(options.parent, options.child, **settings)
+    settings: dict[str, Any] = {name: getattr(options, name) for name in ("tolerance", "parent_tolerance", "method")}
+    record = order_parameters(options.parent, options.child, **settings, seed=options.seed or 0)
     say(*_describe(record.results))
     if options.output is not None:
         from ..report import write_report

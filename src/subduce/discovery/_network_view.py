@@ -95,9 +95,8 @@ def _gradient(found: Transition, seed: int) -> np.ndarray:
     reach = float(_REACH * volume ** (1 / 3))
     graph: Graph = graph_from_structure(structure_from_atoms(atoms), reach).graph
     degree = len(graph.sender) / len(atoms)
-    config = EuclideanNetworkConfig(
-        type_names=names, order=_ORDER, r_max=reach, l_max=2, num_features=4, avg_num_neighbors=degree, seed=seed
-    )
+    settings = {"type_names": names, "order": _ORDER, "r_max": reach, "avg_num_neighbors": degree, "seed": seed}
+    config = EuclideanNetworkConfig.model_validate({**settings, "num_features": 4})
     order = torch.zeros(len(atoms), Irreps(_ORDER).dim, dtype=torch.float64, requires_grad=True)
     target = torch.from_numpy(found.fields["displacement"])
     loss = mse_loss(EuclideanNetwork(config)(graph, order), target)

@@ -43,7 +43,7 @@ def test_page_and_record_are_kept(files, tmp_path, capsys):
     command = ["order-parameters", parent, child, "--output", str(tmp_path / "found")]
     assert main(command) == 0
     assert json.loads((tmp_path / "found" / "record.json").read_text())["kind"] == "order-parameters"
-    assert "R4+" in (tmp_path / "found" / "report.html").read_text()
+    assert "I4/mcm" in (tmp_path / "found" / "report.html").read_text()
     assert main(command) == 2
     assert "--overwrite" in capsys.readouterr().err
 
