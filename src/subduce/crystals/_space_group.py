@@ -5,6 +5,7 @@ spglib (Togo, Shinohara and Tanaka, Sci. Technol. Adv. Mater.: Methods 4, 238482
 """
 
 import itertools
+import os
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -26,6 +27,7 @@ _OVERLAP = 0.4  # Å; nothing is bound at a shorter distance
 _EXACT = 1e-5  # fractional, between translations that are the same
 _ORIGIN = 1e-3  # fractional; spglib's origins are as exact as the atoms
 _FLAT = 1e-6  # volume over the product of the three lengths, of a cell without volume
+_COMPLAINTS = "SPGLIB_WARNING"  # what spglib reads to know whether to write to the standard error
 _AROUND = np.array(list(itertools.product((-1, 0, 1), repeat=3)))
 _GRID = tuple(float(f"{tolerance:.1e}") for tolerance in np.geomspace(1e-5, 0.3, 28))
 
@@ -318,10 +320,19 @@ def _dataset(
 
 
 def _quiet(call: Callable[[], Any]) -> Any:
-    """The value of a call of spglib, None where it fails; old and new versions fail in different ways."""
+    """The value of a call of spglib, None where it fails: by an exception or not, depending on its version.
+
+    Its complaints on the standard error, of loose tolerances, say nothing that None does not.
+    """
+    before = os.environ.get(_COMPLAINTS)
+    os.environ[_COMPLAINTS] = "OFF"
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
             return call()
         except SpglibError:
             return None
+        finally:
+            os.environ.pop(_COMPLAINTS)
+            if before is not None:
+                os.environ[_COMPLAINTS] = before
