@@ -221,11 +221,15 @@ def shortest(vectors: Float[np.ndarray, "... 3"], lattice: Float[np.ndarray, "3 
     inverse = np.linalg.inv(reduced)
     short = vectors - np.rint(vectors @ inverse) @ reduced
     safe = 0.5 / np.linalg.norm(inverse, axis=0).max()  # half the narrowest spacing of planes: nothing is shorter
-    far = np.linalg.norm(short, axis=-1) > safe
-    if far.any():
-        images = short[far][:, None] + _AROUND @ reduced
-        nearest = np.linalg.norm(images, axis=-1).argmin(axis=1)
-        short[far] = images[np.arange(len(images)), nearest]
+    lengths = np.linalg.norm(short, axis=-1)
+    far = lengths > safe
+    start, best, least = short[far], short[far], lengths[far]
+    for step in _AROUND @ reduced if far.any() else ():
+        image = start + step
+        length = np.linalg.norm(image, axis=-1)
+        nearer = length < least
+        best[nearer], least[nearer] = image[nearer], length[nearer]
+    short[far] = best
     return short
 
 
