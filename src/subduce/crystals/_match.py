@@ -84,6 +84,8 @@ def match(
     (16, 0.1875)
     """
     tolerance = TOLERANCE if tolerance is None else tolerance
+    if not (tolerance > 0 and max_displacement > 0 and 0 < max_strain < 1):
+        raise ValueError(f"limits of a match are positive; got {tolerance}, {max_displacement} Å, strain {max_strain}")
     cell = primitive_cell(child, tolerance)
     size, ways = _kinds(parent, cell)
     fits = _fits(parent.group, cell.lattice, size, max_strain)

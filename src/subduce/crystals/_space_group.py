@@ -5,6 +5,7 @@ spglib (Togo, Shinohara and Tanaka, Sci. Technol. Adv. Mater.: Methods 4, 238482
 """
 
 import itertools
+import os
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -26,6 +27,7 @@ _OVERLAP = 0.4  # Å; nothing is bound at a shorter distance
 _EXACT = 1e-5  # fractional, between translations that are the same
 _ORIGIN = 1e-3  # fractional; spglib's origins are as exact as the atoms
 _FLAT = 1e-6  # volume over the product of the three lengths, of a cell without volume
+_COMPLAINTS = "SPGLIB_WARNING"  # what spglib reads to know whether to write to the standard error
 _AROUND = np.array(list(itertools.product((-1, 0, 1), repeat=3)))
 _GRID = tuple(float(f"{tolerance:.1e}") for tolerance in np.geomspace(1e-5, 0.3, 28))
 
@@ -240,11 +242,15 @@ def shortest(vectors: Float[np.ndarray, "... 3"], lattice: Float[np.ndarray, "3 
     inverse = np.linalg.inv(reduced)
     short = vectors - np.rint(vectors @ inverse) @ reduced
     safe = 0.5 / np.linalg.norm(inverse, axis=0).max()  # half the narrowest spacing of planes: nothing is shorter
-    far = np.linalg.norm(short, axis=-1) > safe
-    if far.any():
-        images = short[far][:, None] + _AROUND @ reduced
-        nearest = np.linalg.norm(images, axis=-1).argmin(axis=1)
-        short[far] = images[np.arange(len(images)), nearest]
+    lengths = np.linalg.norm(short, axis=-1)
+    far = lengths > safe
+    start, best, least = short[far], short[far], lengths[far]
+    for step in _AROUND @ reduced if far.any() else ():
+        image = start + step
+        length = np.linalg.norm(image, axis=-1)
+        nearer = length < least
+        best[nearer], least[nearer] = image[nearer], length[nearer]
+    short[far] = best
     return short
 
 
@@ -339,10 +345,19 @@ def _dataset(
 
 
 def _quiet(call: Callable[[], Any]) -> Any:
-    """The value of a call of spglib, None where it fails; old and new versions fail in different ways."""
+    """The value of a call of spglib, None where it fails: by an exception or not, depending on its version.
+
+    Its complaints on the standard error, of loose tolerances, say nothing that None does not.
+    """
+    before = os.environ.get(_COMPLAINTS)
+    os.environ[_COMPLAINTS] = "OFF"
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
             return call()
         except SpglibError:
             return None
+        finally:
+            os.environ.pop(_COMPLAINTS)
+            if before is not None:
+                os.environ[_COMPLAINTS] = before

@@ -131,15 +131,17 @@ def test_translations_are_used_only_where_they_hold():
     assert len(match(PARENT, small, tolerance=0.05).sites) == 5
 
 
+def quartz():
+    places = [(0.47, 0, 1 / 3), (0.4135, 0.2669, 0.4525)]
+    return ase.spacegroup.crystal("SiO", places, spacegroup=152, cellpar=[4.91, 4.91, 5.4, 90, 90, 120])
+
+
 @pytest.mark.parametrize("parent", ["fcc", "bcc", "hcp", "rocksalt", "diamond", "quartz"])
 def test_random_children_of_other_parents_are_found(parent):
     """No map is worse than the one that made the child; a chiral parent takes a mirrored child as well."""
-    quartz = ase.spacegroup.crystal(
-        "SiO", [(0.47, 0, 1 / 3), (0.4135, 0.2669, 0.4525)], spacegroup=152, cellpar=[4.91, 4.91, 5.4, 90, 90, 120]
-    )
     made = {
         "fcc": bulk("Cu"), "bcc": bulk("W"), "hcp": bulk("Mg"), "rocksalt": bulk("NaCl", "rocksalt", 5.6),
-        "diamond": bulk("Si"), "quartz": quartz,
+        "diamond": bulk("Si"), "quartz": quartz(),
     }  # fmt: skip
     ideal, generator = crystal(made[parent]), np.random.default_rng(7)
     for size in (1, 2, 3, 4):
@@ -204,6 +206,22 @@ def test_moments_turn_as_axial_vectors(seed):
     np.testing.assert_allclose(np.abs(match(PARENT, child).moments[2:4]), [[0, 0, 2.0]] * 2, atol=1e-9)
 
 
+def test_moments_keep_their_hand_beside_displacements():
+    """In a chiral parent no operation changes the sign of displacement · moment, and no frame of the file may."""
+    ideal = crystal(quartz())
+    child = ideal.atoms
+    moments = np.zeros((9, 3))
+    moments[0] = [0.5, 0.7, 1.1]
+    child.positions[0] += [0.05, 0.04, 0.03]
+    child.set_initial_magnetic_moments(moments)
+    products = []
+    for seed in range(8):
+        found = match(ideal, presented(child, np.random.default_rng(seed)))
+        products.append((found.displacements * found.moments).sum())
+    np.testing.assert_allclose(products, products[0], atol=1e-9)
+    assert products[0] == pytest.approx(8 / 9 * (0.025 + 0.028 + 0.033), abs=1e-9)
+
+
 def changed(scale=(1, 1, 1), *, numbers=None, remove=None, move=None):
     atoms = perovskite().repeat((2, 1, 1))
     if numbers is not None:
@@ -231,6 +249,12 @@ def test_structures_that_are_not_related_say_how_close_they_came(child, message)
     with pytest.raises(InputError, match=message) as caught:
         match(PARENT, child)
     assert "\n" not in str(caught.value)
+
+
+def test_limits_that_mean_nothing_are_refused():
+    for limits in ({"tolerance": 0.0}, {"max_strain": 1.0}, {"max_displacement": -1.0}):
+        with pytest.raises(ValueError, match="limits of a match"):
+            match(PARENT, perovskite(), **limits)
 
 
 def test_what_the_message_allows_then_holds():

@@ -137,6 +137,16 @@ def test_the_scan_shows_where_the_group_changes():
     assert scan.sites[-1] == 5
 
 
+def test_a_scan_of_a_disordered_crystal_says_nothing_on_the_standard_error(capfd):
+    generator = np.random.default_rng(0)
+    atoms = perovskite().repeat(2)
+    atoms.positions += 0.05 * generator.standard_normal(atoms.positions.shape)
+    atoms = presented(atoms, generator, cells=1)
+    scan = scan_tolerances(atoms)
+    assert scan.rows[0][1:] == (1, "P1")
+    assert not any(capfd.readouterr())
+
+
 def test_operations_of_a_centred_cell_are_identified():
     cubic = np.array(list(np.ndindex(2, 2, 2))) / 2
     group = crystal(perovskite()).group
