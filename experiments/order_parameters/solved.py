@@ -92,7 +92,25 @@ def outcome(learned, network, graph, given, missing):
     found["variants_error"] = float(np.abs(outputs - given.symmetry.images(learned.output, output)[some]).max())
     if given.atoms.pbc.all():
         found["space_groups"] = [given.space_group(displacements) for displacements in (*halves, given.target)]
+        found["intermediate"] = {
+            block.name: given.space_group(output_of(network, graph, missing, only(block, learned.amplitudes)))
+            for block in missing.blocks
+            if learned.amplitudes.ravel()[block.where].any()
+        }
     return found
+
+
+def only(block, amplitudes):
+    """What of some amplitudes is in one block."""
+    found = np.zeros(amplitudes.size)
+    found[block.where] = amplitudes.ravel()[block.where]
+    return found.reshape(amplitudes.shape)
+
+
+def output_of(network, graph, missing, amplitudes):
+    """What the network makes of some amplitudes."""
+    with torch.no_grad():
+        return network(graph, torch.from_numpy(missing.field(amplitudes))).numpy()
 
 
 def by_name(irreps, components):
