@@ -45,8 +45,8 @@ def square(runs):
 
 
 def _rectangle(title, run):
-    gradient, learned = run["gradient"], _components(run)
-    others = [size for name, size in gradient["irreps"].items() if name not in ("A1g", "B1g")]
+    learned = _components(run)
+    others = [size for name, size in run["irreps"].items() if name not in ("A1g", "B1g")]
     rows = [
         *_common(title, run),
         row(f"{title}: plateau, off the paper's 7.070e-4", abs(run["plateau"] - OLD["plateau"]), ("<=", 5e-8)),
@@ -55,15 +55,15 @@ def _rectangle(title, run):
             run["symmetric_loss"] / run["plateau"] - 1,
             ("<=", 1e-6),
         ),
-        row(f"{title}: gradient in B1g at zero", gradient["irreps"]["B1g"], (">=", 1e-6)),
+        row(f"{title}: gradient in B1g at zero", run["irreps"]["B1g"], (">=", 1e-6)),
         row(
             f"{title}: gradient in all but A1g and B1g, over B1g",
-            max(others) / gradient["irreps"]["B1g"],
+            max(others) / run["irreps"]["B1g"],
             ("<=", ROUND_OFF),
         ),
         row(
             f"{title}: loss with the learned input",
-            min(loss for _, loss, _ in run["path"]) * run["plateau"],
+            min(point["loss"] for point in run["path"]) * run["plateau"],
             ("<=", OLD["learned"]),
         ),
     ]
@@ -82,7 +82,7 @@ def _common(title, run):
     return [
         row(
             f"{title}: forbidden part of the gradient, over the largest",
-            run["gradient"]["forbidden_max"],
+            run["forbidden_max"],
             ("<=", 1e-10),
         ),
         row(
@@ -147,7 +147,8 @@ def perovskite(runs):
                 row(f"{title}: mean |error| falls by a factor of", drop, (">=", OLD["drop"]) if number == 62 else None)
             )
     if "sites" in runs:
-        breaking, last = runs["sites"]["gradient"]["breaking"], runs["sites"]["path"][runs["sites"]["chosen"]][2]
+        breaking = {name: block["breaking"] for name, block in runs["sites"]["gradient"].items()}
+        last = runs["sites"]["path"][runs["sites"]["chosen"]]["blocks"]
         others = [name for name in last if name != "1e"]
         rows.append(
             row(
@@ -211,8 +212,8 @@ def batio3(runs):
     relaxed = json.loads(RELAXED.read_text())["runs"]["batio3"]
     for name, run in runs.items():
         title = f"BaTiO3 → {name}"
-        parts = run["gradient"]["irreps"]
-        first = next(blocks for _, _, blocks in run["path"] if any(blocks.values()))
+        parts = run["irreps"]
+        first = next(point["blocks"] for point in run["path"] if any(point["blocks"].values()))
         rows += [
             *_common(title, run),
             row(f"{title}: space group of the prediction", run["space_groups"][2], ("=", POLAR[name][1])),

@@ -28,7 +28,7 @@ class Block:
 
     `where` are their places in the flat amplitudes; `symmetric` and `allowed` the projectors on what all operations of
     the input keep, and on what those keep which keep the target too; `basis` spans the second without the first: what
-    may break the symmetry to just that of the target.
+    may break the symmetry to just that of the target. `moves` and `turns` are the operations on places and components.
     """
 
     name: str
