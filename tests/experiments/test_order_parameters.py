@@ -35,7 +35,7 @@ def test_the_stored_numbers_keep_every_claim(part):
 def test_a_number_that_strays_is_told():
     runs = json.loads(json.dumps(EXPECTED["runs"]))
     runs["perovskite"]["sites"]["space_groups"][2] = 1
-    runs["tilts"]["a0a0c+"]["gradient"]["forbidden_max"] = 1e-3
+    runs["tilts"]["a0a0c+"]["forbidden_max"] = 1e-3
     runs["square"]["learned"]["amplitudes"] = {"all": [0.0, 0, 0, 0, 1, 0, 0, 0, 0] + [0.0] * 27}
     missed = [row["claim"] for row in claimed.verdicts(runs) if row["kept"] is False]
     assert "Pm-3m → Pnma (sites): space group with it" in missed

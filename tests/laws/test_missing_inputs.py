@@ -5,7 +5,7 @@ from functools import cache
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from subduce.data import SkinList
@@ -84,6 +84,7 @@ def target_of(symmetry, subgroup, seed, irreps=OUTPUT):
     return SiteSymmetry(symmetry.rotations[members], symmetry.permutations[members]).average(field, irreps)
 
 
+@settings(max_examples=10)
 @given(clouds, seeds)
 def test_the_output_has_the_symmetry_of_the_sites_whatever_the_weights(name, seed):
     points, _, symmetry = cloud(name)
@@ -93,6 +94,7 @@ def test_the_output_has_the_symmetry_of_the_sites_whatever_the_weights(name, see
     np.testing.assert_allclose(symmetry.images(output, OUTPUT), everywhere, atol=1e-10)
 
 
+@settings(max_examples=10)
 @given(seeds)
 def test_a_crystal_keeps_its_space_group_and_domains_come_for_free(seed):
     _, positions, numbers, cell, symmetry = perovskite()
@@ -104,6 +106,7 @@ def test_a_crystal_keeps_its_space_group_and_domains_come_for_free(seed):
     np.testing.assert_allclose(turned, symmetry.images(run(network, graph, field), "1o"), atol=1e-10)
 
 
+@settings(max_examples=10)
 @given(clouds, seeds, st.data())
 def test_the_gradient_lies_in_what_input_and_target_have_in_common(name, seed, data):
     points, group, symmetry = cloud(name)
@@ -217,7 +220,8 @@ def test_the_order_parameter_is_learned_and_what_is_forbidden_stays_exactly_zero
     *_, target, found = learned()
     assert found.plateau > 0.01
     assert found.symmetric_loss >= found.plateau * (1 - 1e-12)
-    assert found.loss < 1e-3 * found.plateau
+    assert found.loss < LearnConfig().slack * found.plateau
+    assert found.path[-1].loss < 1e-6
     np.testing.assert_allclose(found.output, target, atol=0.02)
     vector = found.amplitudes[0]
     assert not vector[:6].any()

@@ -18,6 +18,8 @@ from ._missing_inputs import missing_gradient as missing_gradient
 from ._missing_inputs import missing_inputs as missing_inputs
 from ._missing_inputs import plateau as plateau
 from ._order_parameter import order_parameters as order_parameters
+from ._network_order_parameter import NetworkOrderParameter as NetworkOrderParameter
+from ._network_order_parameter import network_order_parameter as network_order_parameter
 from ._places import scales as scales
 from ._places import when as when
 from ._places import where as where

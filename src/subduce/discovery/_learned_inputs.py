@@ -47,6 +47,7 @@ class LearnedInputs:
     """An order parameter that a network learned, at the sparsest point of the path that fits as well as the best."""
 
     amplitudes: Float[np.ndarray, "places dim"]
+    target: Float[np.ndarray, "sites dim_out"]
     output: Float[np.ndarray, "sites dim_out"]
     loss: float
     symmetric_loss: float  # of the network before any input was free
@@ -112,7 +113,8 @@ def learn_order_parameter(
     with torch.no_grad():
         amplitudes = fit.amplitudes(fit.free)
         output = network(graph, fit.spread @ amplitudes).numpy()
-    return LearnedInputs(amplitudes.numpy(), output, path[chosen].loss * least, symmetric, least, tuple(path), chosen)
+    loss_there = path[chosen].loss * least
+    return LearnedInputs(amplitudes.numpy(), target, output, loss_there, symmetric, least, tuple(path), chosen)
 
 
 class _Fit:

@@ -28,7 +28,7 @@ class Block:
 
     `where` are their places in the flat amplitudes; `symmetric` and `allowed` the projectors on what all operations of
     the input keep, and on what those keep which keep the target too; `basis` spans the second without the first: what
-    may break the symmetry to just that of the target.
+    may break the symmetry to just that of the target. `moves` and `turns` are the operations on places and components.
     """
 
     name: str
@@ -37,7 +37,15 @@ class Block:
     symmetric: Float[np.ndarray, "n n"]
     allowed: Float[np.ndarray, "n n"]
     basis: Float[np.ndarray, "n free"]
-    parts: Mapping[str, Float[np.ndarray, "n n"]]
+    moves: Float[np.ndarray, "order p p"]
+    turns: Float[np.ndarray, "order d d"]
+
+    def parts(
+        self, vector: Float[np.ndarray, " n"], weights: Mapping[str, Float[np.ndarray, " order"]]
+    ) -> dict[str, float]:
+        """The length of a vector's part in each irrep of the group."""
+        images = self.moves @ vector.reshape(self.moves.shape[1], -1) @ self.turns.transpose(0, 2, 1)
+        return {name: _length(np.tensordot(weight, images, 1)) / len(images) for name, weight in weights.items()}
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,6 +56,7 @@ class MissingInputs:
     modulation: Modulation
     symmetry: SiteSymmetry
     kept: SiteSymmetry
+    weights: Mapping[str, Float[np.ndarray, " order"]]
     blocks: tuple[Block, ...]
 
     @property
@@ -58,13 +67,6 @@ class MissingInputs:
     def field(self, amplitudes: Float[np.ndarray, "places dim"]) -> Float[np.ndarray, "sites dim"]:
         """The inputs at every site."""
         return self.modulation.matrix @ amplitudes
-
-    def breaking(self, amplitudes: Float[np.ndarray, "places dim"]) -> Float[np.ndarray, "places dim"]:
-        """The part of some amplitudes that breaks the symmetry to that of the target, and no further."""
-        flat, found = np.ravel(amplitudes), np.zeros(amplitudes.size)
-        for block in self.blocks:
-            found[block.where] = block.basis @ (block.basis.T @ flat[block.where])
-        return found.reshape(amplitudes.shape)
 
     def dimensions(self) -> dict[str, int]:
         """How many free amplitudes of each block may break the symmetry."""
@@ -95,22 +97,17 @@ def missing_inputs(
             here = np.flatnonzero(orbits == orbit)
             moves = large[:, here][:, :, here]
             symmetric, allowed = _mean(moves, turns), _mean(small[:, here][:, :, here], fewer)
-            parts = {name: _mean(moves, turns, weight) for name, weight in (weights or {}).items()}
             basis = invariant_basis((allowed - symmetric)[None])
-            at = "" if orbits.max() == 0 else " at " + ", ".join(modulation.names[place] for place in here)
+            names = [modulation.names[place] for place in here]
+            at = "" if orbits.max() == 0 else " at " + (", ".join(names) if len(names) < 4 else f"{names[0]} …")
             where = places[here, span].ravel()
-            blocks.append(Block(f"{term.ir}{at}", term.ir.l, where, symmetric, allowed, basis, parts))
-    return MissingInputs(irreps, modulation, symmetry, kept, tuple(blocks))
+            blocks.append(Block(f"{term.ir}{at}", term.ir.l, where, symmetric, allowed, basis, moves, turns))
+    return MissingInputs(irreps, modulation, symmetry, kept, weights or {}, tuple(blocks))
 
 
-def _mean(
-    moves: Float[np.ndarray, "order p p"],
-    turns: Float[np.ndarray, "order d d"],
-    weights: Float[np.ndarray, " order"] | None = None,
-) -> Float[np.ndarray, "n n"]:
-    """The mean of the operations on all components at all places, with weights: a projector where these are one's."""
-    weighed = turns if weights is None else turns * weights[:, None, None]
-    mean = np.tensordot(moves, weighed, axes=(0, 0)) / len(moves)  # [p, q, i, j]
+def _mean(moves: Float[np.ndarray, "order p p"], turns: Float[np.ndarray, "order d d"]) -> Float[np.ndarray, "n n"]:
+    """The mean of the operations on all components at all places: the projector on what they keep."""
+    mean = np.tensordot(moves, turns, axes=(0, 0)) / len(moves)  # [p, q, i, j]
     return mean.transpose(0, 2, 1, 3).reshape(moves.shape[1] * turns.shape[1], -1)
 
 
@@ -163,8 +160,7 @@ def missing_gradient(
         forbidden = mine - block.allowed @ mine
         stray = max(stray, float(np.abs(forbidden).max(initial=0.0)))
         breaking, symmetric = _length(block.basis.T @ mine), _length(block.symmetric @ mine)
-        parts = {name: _length(part @ mine) for name, part in block.parts.items()}
-        free = block.basis.shape[1]
+        parts, free = block.parts(mine, missing.weights), block.basis.shape[1]
         found.append(BlockGradient(block.name, free, breaking, symmetric, _length(forbidden), parts))
     return MissingGradient(tuple(found), stray / max(float(np.abs(flat).max()), np.finfo(float).tiny), gradient)
 

@@ -1,5 +1,6 @@
 """The Euclidean network: from a graph and inputs that may break its symmetry to irreps at every site."""
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -14,7 +15,7 @@ from torch import Tensor, nn
 from ..config import Config
 from ..data import Graph
 from ..kernels import harmonics
-from ..nn import Linear, RadialBasis
+from ..nn import ChannelwiseTensorProduct, Linear, RadialBasis
 from ..o3 import Irrep, Irreps
 from ._potential import DTYPES, Layer, PotentialConfig
 
@@ -25,6 +26,7 @@ class EuclideanNetworkConfig(Config):
     type_names: tuple[str, ...] = Field(description="element symbols; any will do for points without an element")
     output: str = Field("1x1o", description="irreps at every site")
     order: str = Field("", description="irreps of the inputs beside the element, which may break symmetry")
+    products: bool = Field(True, description="features are multiplied with each other at each site, after each layer")
     r_max: float = Field(5.0, gt=0, description="cutoff, Å")
     num_layers: int = Field(2, ge=1, description="interactions; each reaches r_max farther")
     l_max: int = Field(2, ge=0, description="highest degree of features and edge harmonics")
@@ -44,10 +46,25 @@ class EuclideanNetworkConfig(Config):
 
     def potential(self) -> PotentialConfig:
         """The same settings as a potential's, whose layers the network is made of."""
-        own = self.model_dump(exclude={"output", "order", "num_features", "num_layers"})
+        own = self.model_dump(exclude={"output", "order", "products", "num_features", "num_layers"})
         both = Irreps([(self.num_features, Irrep(l, p)) for l in range(self.l_max + 1) for p in (1, -1)])
         hidden = (str(both),) * self.num_layers
         return PotentialConfig(**own, num_layers=self.num_layers, irreps=hidden, first_self_connection=True)
+
+
+class _Squares(nn.Module):
+    """Features times themselves: without it a layer is linear in inputs that reach no scalar, such as axial vectors."""
+
+    def __init__(self, irreps: Irreps, *, backend: str, generator: torch.Generator, dtype: torch.dtype) -> None:
+        super().__init__()
+        few = Irreps([(1, ir) for _, ir in irreps])
+        self.before = Linear(irreps, few, generator=generator, dtype=dtype)
+        self.product = ChannelwiseTensorProduct(irreps, few, irreps, backend=backend, generator=generator, dtype=dtype)
+        self.after = Linear(self.product.irreps_out, irreps, generator=generator, dtype=dtype)
+
+    def forward(self, x: Float[Tensor, "nodes dim"]) -> Float[Tensor, "nodes dim"]:
+        """The products, mixed to the irreps that went in."""
+        return self.after(self.product(x, self.before(x)))
 
 
 class EuclideanNetwork(nn.Module):
@@ -72,12 +89,15 @@ class EuclideanNetwork(nn.Module):
         num_species, self._harmonics = len(config.type_names), inner.harmonics()
         self.embedding = nn.Parameter(torch.randn(num_species, config.num_features, generator=generator, dtype=dtype))
         irreps, self.layers = Irreps([(config.num_features, "0e")]) + self.order, nn.ModuleList()
+        self.products = nn.ModuleList()
         for wanted in inner.hidden():
             layer = Layer(
                 inner, irreps, wanted, first=False, num_species=num_species, backend=backend, generator=generator
             )
             self.layers.append(layer)
             irreps = layer.irreps_out
+            if config.products:
+                self.products.append(_Squares(irreps, backend=backend, generator=generator, dtype=dtype))
         self.readout = Linear(irreps, self.irreps_out, num_species=num_species, generator=generator, dtype=dtype)
 
     def forward(
@@ -91,8 +111,9 @@ class EuclideanNetwork(nn.Module):
         x = self.embedding[species]
         order = x.new_zeros(len(x), self.order.dim) if order is None else order.to(dtype)
         x = torch.cat([x, order], dim=1)
-        for layer in self.layers:
+        for layer, product in itertools.zip_longest(self.layers, self.products):
             x = layer(x, species, edges, radial, graph.sender, graph.receiver, None, None)
+            x = x if product is None else x + product(x)
         return self.readout(x, species)
 
 
