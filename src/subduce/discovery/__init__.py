@@ -8,6 +8,8 @@ from ._continuous import discover_continuous as discover_continuous
 from ._distribution import Distribution as Distribution
 from ._distribution import distribution as distribution
 from ._distribution import isotypic_fractions as isotypic_fractions
+from ._instabilities import instabilities as instabilities
+from ._objective import group_space as group_space
 from ._places import scales as scales
 from ._places import when as when
 from ._places import where as where

@@ -1,0 +1,293 @@
+"""What is minimised, and on what: an objective's energies and slopes, and a space of vectors that a group moves."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import torch
+from ase import Atoms
+from ase.calculators.calculator import Calculator
+from jaxtyping import Bool, Float, Int
+
+from subduce.config import InputError
+from subduce.groups import FiniteGroup, GroupIrrep, adapted_basis, direction_symbol, stabiliser
+
+_CLOSE = 1e-6
+_MANY = 200  # classes of isotropy subgroups of one irrep: beyond, the search ends with those of small dimension found
+_FORCES = 1e-4  # eV/Å: a relaxed structure's largest
+_SLOPE = 1e-9  # a minimum's largest slope, of a function
+
+
+@dataclass(frozen=True)
+class SpaceIrrep:
+    """An irrep of the group that moves a space; for crystals with its wave vector and the number of arms."""
+
+    irrep: GroupIrrep
+    k: tuple[float, ...] | None = None
+    arms: int = 1
+
+    @property
+    def label(self) -> dict[str, Any]:
+        """What names it in a record."""
+        wave = {} if self.k is None else {"k": list(self.k)}
+        return {"irrep": self.irrep.name, **wave, "dimension": self.irrep.dim}
+
+    def symbol(self, basis: Float[np.ndarray, "dim fixed"]) -> str:
+        """A direction with a letter for each free amplitude, arms apart: `(a;a;0)`."""
+        entries = direction_symbol(basis)[1:-1].split(",")
+        each = len(entries) // self.arms
+        return "(" + ";".join(",".join(entries[i : i + each]) for i in range(0, len(entries), each)) + ")"
+
+
+@dataclass(frozen=True, eq=False)
+class Space:
+    """Vectors that a finite group moves: element g takes block i to `permutation[g, i]` and turns it by `turns[g]`.
+
+    Made by `group_space` or `site_space`. `called` says what a subgroup is, from its members; `atoms` is the ideal
+    structure whose sites the blocks are, None where the vectors are no displacements.
+    """
+
+    name: str
+    permutation: Int[np.ndarray, "order blocks"]
+    turns: Float[np.ndarray, "order size size"]
+    irreps: Callable[[], Iterator[SpaceIrrep]]
+    called: Callable[[Bool[np.ndarray, " order"]], dict[str, Any]]
+    atoms: Atoms | None = None
+    settings: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape in which an objective sees a vector: components alone, or those of each site."""
+        blocks, size = self.permutation.shape[1], self.turns.shape[1]
+        return (size,) if not self.settings else (blocks, size)
+
+    @property
+    def dim(self) -> int:
+        """Number of components of a vector."""
+        return self.permutation.shape[1] * self.turns.shape[1]
+
+    def images(self, vectors: Float[np.ndarray, "dim m"]) -> Float[np.ndarray, "order dim m"]:
+        """Where each element sends some vectors, the columns of an array."""
+        order, blocks = self.permutation.shape
+        moved = np.einsum("gij,sjm->gsim", self.turns, vectors.reshape(blocks, -1, vectors.shape[1]))
+        found = np.empty_like(moved)
+        found[np.arange(order)[:, None], self.permutation] = moved
+        return found.reshape(order, self.dim, -1)
+
+    def projection(self, members: Bool[np.ndarray, " order"]) -> Float[np.ndarray, "dim dim"]:
+        """The projector on the vectors that a subgroup leaves alone."""
+        blocks, size = self.permutation.shape[1], self.turns.shape[1]
+        total = np.zeros((blocks, blocks, size, size))
+        for images, turn in zip(self.permutation[members], self.turns[members], strict=True):
+            total[images, np.arange(blocks)] += turn
+        return total.transpose(0, 2, 1, 3).reshape(self.dim, self.dim) / members.sum()
+
+    def fixed(self, members: Bool[np.ndarray, " order"]) -> Float[np.ndarray, "dim fixed"]:
+        """An orthonormal basis of the vectors that a subgroup leaves alone."""
+        values, vectors = np.linalg.eigh(self.projection(members))
+        return vectors[:, values > 0.5]
+
+    def keeping(self, vector: Float[np.ndarray, " dim"], tolerance: float) -> Bool[np.ndarray, " order"]:
+        """Which elements move a vector by no more than `tolerance` times its length."""
+        moved = np.linalg.norm(self.images(vector[:, None])[:, :, 0] - vector, axis=1)
+        return moved <= tolerance * np.linalg.norm(vector)
+
+    @cached_property
+    def parts(self) -> tuple[tuple[SpaceIrrep, Float[np.ndarray, "copies dim d"]], ...]:
+        """Every irrep that the space holds, with a basis that turns as it, copy after copy."""
+        fixes = self.permutation == np.arange(self.permutation.shape[1])
+        character = fixes.sum(axis=1) * np.trace(self.turns, axis1=1, axis2=2)
+        found, total = [], 0
+        for one in self.irreps():
+            times = float(one.irrep.character @ character) / len(character) / one.irrep.commutant
+            if copies := round(times):
+                basis = adapted_basis(one.irrep, self._column, self.dim, copies)
+                found.append((one, basis))
+                total += copies * one.irrep.dim
+        if total != self.dim:
+            raise ValueError(f"the irreps make up {total} of {self.dim} components: is this a representation?")
+        return tuple(found)
+
+    def _column(self, k: int) -> np.ndarray:
+        return self.images(np.eye(self.dim, 1, -k))[:, :, 0]
+
+
+def group_space(group: FiniteGroup, representation: str | Sequence[str] | np.ndarray) -> Space:
+    """The vectors of a representation: an irrep by name, several of them, or a matrix for each element.
+
+    Raises `ValueError` for matrices that are no orthogonal representation of the group.
+    """
+    if isinstance(representation, np.ndarray):
+        turns, name = representation.astype(np.float64), f"{representation.shape[-1]} components"
+    else:
+        names = [representation] if isinstance(representation, str) else list(representation)
+        irreps, name = [group.irrep(one) for one in names], " + ".join(names)
+        turns = np.zeros((group.order, sum(i.dim for i in irreps), sum(i.dim for i in irreps)))
+        start = 0
+        for irrep in irreps:
+            turns[:, start : start + irrep.dim, start : start + irrep.dim] = irrep.matrices
+            start += irrep.dim
+    if turns.ndim != 3 or len(turns) != group.order or turns.shape[1] != turns.shape[2]:
+        raise ValueError(f"{group.name} needs a square matrix for each of {group.order} elements, got {turns.shape}")
+    squares = turns @ turns.transpose(0, 2, 1)
+    right = all(np.allclose(turns[group.table[g]], turns[g] @ turns, atol=_CLOSE) for g in group.generators)
+    if not (right and np.allclose(squares, np.eye(turns.shape[1]), atol=_CLOSE)):
+        raise ValueError(f"the matrices are no orthogonal representation of {group.name}: M(g) M(h) must be M(gh)")
+
+    def called(members: np.ndarray) -> dict[str, Any]:
+        kept = stabiliser(group, members)
+        return {"name": kept.name, "setting": kept.setting, "order": kept.order, "index": kept.index}
+
+    def irreps_of() -> Iterator[SpaceIrrep]:
+        return (SpaceIrrep(irrep) for irrep in group.irreps)
+
+    return Space(f"{name} of {group.name}", np.zeros((group.order, 1), dtype=np.int64), turns, irreps_of, called)
+
+
+def isotropy_spaces(one: SpaceIrrep, largest: int) -> list[tuple[Float[np.ndarray, "dim fixed"], str]]:
+    """The directions in which an irrep can break a group, with up to `largest` free amplitudes, one of each class.
+
+    They are intersections of what single elements leave alone, so no list of subgroups is needed. The direction with
+    the shortest symbol stands for its class.
+    """
+    matrices = one.irrep.matrices
+    matrices = matrices[np.unique(np.rint(matrices / _CLOSE).reshape(len(matrices), -1), axis=0, return_index=True)[1]]
+    size = one.irrep.dim
+    weights = np.random.default_rng(0).normal(size=(size, size))
+    queue, seen, found = [np.eye(size)], set(), []
+    while queue and len(found) < _MANY:
+        space = queue.pop(int(np.argmin([s.shape[1] for s in queue])))
+        images = matrices @ space
+        values, vectors = np.linalg.eigh(np.einsum("gif,gih->gfh", images - space, images - space))
+        for free in range(1, space.shape[1]):
+            for within in vectors[(values < 1e-9).sum(axis=1) == free][:, :, :free]:
+                smaller = space @ within
+                codes = np.einsum("ij,gia,gja->g", weights, matrices @ smaller, matrices @ smaller)
+                key = (free, round(float(codes.min()), 5), round(float(codes.max()), 5))
+                if key not in seen:
+                    seen.add(key)
+                    queue.append(smaller)
+        if space.shape[1] <= largest:
+            found.append(min(((image, one.symbol(image)) for image in _apart(images)), key=_plainness))
+    return sorted(found, key=lambda way: (way[0].shape[1], *_plainness(way)))
+
+
+def _apart(images: np.ndarray) -> np.ndarray:
+    """The images that span different spaces."""
+    spans = np.rint(images @ images.transpose(0, 2, 1) / 1e-5).reshape(len(images), -1)
+    return images[np.unique(spans, axis=0, return_index=True)[1]]
+
+
+def _plainness(way: tuple[np.ndarray, str]) -> tuple:
+    return len(way[1]), way[1].count("-"), way[1]
+
+
+@dataclass(frozen=True, eq=False)
+class Objective:
+    """Energies and slopes of a vector, columns of the Hessian, and how exact these are relative to the largest."""
+
+    value: Callable[[Float[np.ndarray, " dim"]], tuple[float, Float[np.ndarray, " dim"]]]
+    exact: Callable[[Float[np.ndarray, " dim"], Float[np.ndarray, "dim m"]], Float[np.ndarray, "dim m"]] | None
+    step: float
+    precision: float
+    slope: float  # of a minimum, at most
+    trial: float  # how long components are where it is checked that the group changes nothing
+    largest: float  # how long they may become before the objective counts as unbounded
+
+    def columns(self, at: np.ndarray, directions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The Hessian times some directions, and for each whether the slope jumps there, as at the tip of a cone."""
+        count = directions.shape[1]
+        if self.exact is not None:
+            found = self.exact(at, directions)
+            if np.isfinite(found).all():
+                return found, np.zeros(count, dtype=bool)
+        found = self._differences(at, directions, self.step)
+        if self.precision > 1e-4:  # forces are dear: one pair of them a direction
+            return found, np.zeros(count, dtype=bool)
+        finer = self._differences(at, directions, self.step / 2)
+        change, size = np.linalg.norm(finer - found, axis=0), np.linalg.norm(found, axis=0)
+        return (4 * finer - found) / 3, change > 0.5 * size + 1e-6
+
+    def _differences(self, at: np.ndarray, directions: np.ndarray, step: float) -> np.ndarray:
+        pairs = [(self.value(at + step * v)[1], self.value(at - step * v)[1]) for v in directions.T]
+        return np.stack([(above - below) / (2 * step) for above, below in pairs], axis=1)
+
+
+def of_function(function: Callable, shape: tuple[int, ...], step: float | None) -> Objective:
+    """An objective that is a function of a torch tensor, or of an array: energy alone, or with its slope."""
+    step = step or 1e-3
+
+    def traced(x: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
+        point = torch.tensor(x.reshape(shape), dtype=torch.float64, requires_grad=True)
+        return function(point), point
+
+    def value(x: np.ndarray) -> tuple[float, np.ndarray]:
+        energy, point = traced(x)
+        return float(energy.detach()), torch.autograd.grad(energy, point)[0].numpy().ravel()
+
+    def exact(x: np.ndarray, directions: np.ndarray) -> np.ndarray:
+        energy, point = traced(x)
+        (slope,) = torch.autograd.grad(energy, point, create_graph=True)
+        if not slope.requires_grad:
+            return np.zeros_like(directions)
+        along = [(slope.ravel() @ torch.from_numpy(v.copy())) for v in directions.T]
+        columns = [torch.autograd.grad(one, point, retain_graph=True)[0].numpy().ravel() for one in along]
+        return np.stack(columns, axis=1)
+
+    def plain(x: np.ndarray) -> tuple[float, np.ndarray]:
+        found = function(x.reshape(shape))
+        if isinstance(found, tuple):
+            return float(found[0]), np.asarray(found[1], dtype=np.float64).ravel()
+        slopes = []
+        for axis in np.eye(len(x)) * step:
+            near, far = (float(function((x + s * axis).reshape(shape)) - function((x - s * axis).reshape(shape)))
+                         for s in (1, 2))  # fmt: skip
+            slopes.append((8 * near - far) / (12 * step))
+        return float(found), np.asarray(slopes)
+
+    try:
+        energy, _ = traced(np.full(int(np.prod(shape)), 0.1))
+        differentiable = isinstance(energy, torch.Tensor) and energy.requires_grad
+    except (RuntimeError, TypeError):  # numpy functions refuse tensors that want slopes
+        differentiable = False
+    if not differentiable:
+        return Objective(plain, None, 10 * step, 1e-5, 1e-7, 0.3, 1e3)
+    if energy.numel() != 1:
+        raise ValueError(f"an objective gives one number, this one has the shape {tuple(energy.shape)}")
+    return Objective(value, exact, step, 1e-7, _SLOPE, 0.3, 1e3)
+
+
+def of_calculator(calculator: Calculator, ideal: Atoms, step: float | None) -> Objective:
+    """An objective that is the energy of an ASE calculator (eV) as a function of displacements (Å)."""
+    atoms = ideal.copy()
+    atoms.calc = calculator
+
+    def value(x: np.ndarray) -> tuple[float, np.ndarray]:
+        atoms.set_positions(ideal.positions + x.reshape(-1, 3))
+        energy = float(atoms.get_potential_energy())
+        return energy, -np.asarray(atoms.get_forces(), dtype=np.float64).ravel()
+
+    return Objective(value, None, step or 0.01, 1e-3, _FORCES, 0.03, 5.0)
+
+
+def check_invariant(objective: Objective, space: Space, at: np.ndarray, seed: int) -> bool:
+    """Raise `InputError` where the space's group changes the objective; else say whether uniform shifts do nothing."""
+    random = np.random.default_rng(seed)
+    moved = at + objective.trial * random.normal(size=space.dim)
+    energy, slope = objective.value(moved)
+    images = space.images(np.stack([moved, slope], axis=1))
+    for g in random.permutation(len(images))[:8]:
+        other, turned = objective.value(images[g, :, 0])
+        far = np.linalg.norm(turned - images[g, :, 1]) / max(np.linalg.norm(slope), 1e-12)
+        if not far < 1e-2:
+            raise InputError(
+                f"the objective is not invariant under the group of {space.name}: an element changes its value from "
+                f"{energy:.6g} to {other:.6g} and turns its slope wrongly by {100 * far:.2g} %; give the point of high "
+                "symmetry itself, and matrices that act as the objective's variables turn"
+            )
+    size = space.turns.shape[1]
+    return size == 3 and space.atoms is not None and bool(
+        np.abs(slope.reshape(-1, 3).sum(axis=0)).max() < 1e-3 * np.abs(slope).max()
+    )

@@ -1,0 +1,101 @@
+"""From an objective to its unstable irreps and the children below: cases with known answers, and what is refused."""
+
+import numpy as np
+import pytest
+import torch
+
+from subduce.config import InputError
+from subduce.discovery import group_space, instabilities
+from subduce.groups import dihedral, o3_matrices, point_group
+
+
+def ground(record):
+    return record.results["children"][record.results["ground_state"]]
+
+
+def jahn_teller(q):
+    """E ⊗ e with a linear coupling: a cone, warped into three valleys."""
+    rho = torch.sqrt(q @ q)
+    return 0.5 * rho**2 - 0.5 * rho - 0.1 * (q[0] ** 3 - 3 * q[0] * q[1] ** 2) + 0.01 * rho**6
+
+
+def test_a_jahn_teller_cone_has_three_tetragonal_valleys():
+    record = instabilities(jahn_teller, group_space(point_group("Oh"), "Eg"))
+    (found,) = record.results["unstable"]
+    assert found["irrep"] == "Eg" and found["cusp"] and found["eigenvalue"] is None
+    child = ground(record)
+    assert child["energy"] == pytest.approx(-0.141142, abs=1e-6)
+    assert child["subgroup"]["name"] == "D4h" and child["domains"] == 3 and child["stable"]
+    (mode,) = child["components"]
+    assert mode["amplitude"] == pytest.approx(0.6049, abs=1e-4)
+    assert mode["direction_symbol"] == "(a,0)" and mode["direction"] == pytest.approx([1, 0], abs=1e-6)
+    assert mode["primary"]
+    other = next(c for c in record.results["children"] if c is not child)  # the saddle between two valleys
+    assert not other["stable"] and other["energy"] > child["energy"] and other["domains"] == 3
+
+
+def landau(b1, b2, g):
+    def energy(p):
+        x, y, z = p**2
+        return -0.5 * (x + y + z) + 0.25 * b1 * (x**2 + y**2 + z**2) + 0.5 * b2 * (x * y + y * z + z * x) + g * x * y * z
+
+    return energy
+
+
+@pytest.mark.parametrize(
+    ("terms", "energy", "size", "symbol", "domains", "kept"),
+    [
+        ((1, 2, 0), -0.25, 1.0, "(0,0,a)", 6, "C4v"),
+        ((1, 0.5, 0), -0.375, 0.70711, "(a,a,a)", 8, "C3v"),
+        ((1, 0.8, 10), -0.277778, 0.74536, "(0,a,a)", 12, "C2v"),
+    ],
+)
+@pytest.mark.parametrize("numbers", ["torch", "numpy"])
+def test_a_landau_energy_of_a_polar_mode(terms, energy, size, symbol, domains, kept, numbers):
+    function = landau(*terms)
+    if numbers == "numpy":
+        function = lambda p, of=function: float(of(np.asarray(p)))  # noqa: E731
+    record = instabilities(function, group_space(point_group("Oh"), "T1u"))
+    (unstable,) = record.results["unstable"]
+    assert unstable["irrep"] == "T1u" and unstable["eigenvalue"] == pytest.approx(-1, abs=1e-5)
+    child = ground(record)
+    assert child["energy"] == pytest.approx(energy, abs=1e-6)
+    assert child["domains"] == domains and child["subgroup"]["name"] == kept and child["stable"]
+    (mode,) = child["components"]
+    assert mode["direction_symbol"] == symbol
+    largest = np.abs(mode["direction"]).max() * mode["amplitude"]
+    assert largest == pytest.approx(size, abs=1e-4)
+
+
+def improper(x):
+    """Q of two components, P driven by its cube."""
+    q2, p = x[0] ** 2 + x[1] ** 2, x[2]
+    cos3 = x[0] ** 3 - 3 * x[0] * x[1] ** 2  # Q³ cos 3Φ
+    cos6 = 2 * cos3**2 - q2**3
+    energy = -2.626 * q2 / 2 + 3.375 * q2**2 / 4 + (0.117 * q2**3 + 0.108 * cos6) / 6
+    return energy - 1.945 * cos3 * p + 9.931 * q2 * p**2 / 2 + 0.866 * p**2 / 2
+
+
+def odd_in_cos3(group):
+    """The one-dimensional irrep of cos 3Φ."""
+    turned = group.matrices[:, :, 0]
+    sign = np.rint(turned[:, 0] ** 3 - 3 * turned[:, 0] * turned[:, 1] ** 2)
+    return next(irrep.name for irrep in group.irreps if irrep.dim == 1 and (irrep.character == sign).all())
+
+
+def test_an_improper_mode_follows_with_the_cube():
+    group = dihedral(6)
+    second = odd_in_cos3(group)
+    record = instabilities(improper, group_space(group, ["E1", second]))
+    assert [row["irrep"] for row in record.results["unstable"]] == ["E1"]
+    child = ground(record)
+    assert child["energy"] == pytest.approx(-0.611862, abs=1e-6)
+    assert child["domains"] == 6 and child["stable"]
+    first, follows = child["components"]
+    assert first["irrep"] == "E1" and first["primary"] and first["amplitude"] == pytest.approx(0.95891, abs=1e-5)
+    assert follows["irrep"] == second and not follows["primary"]
+    assert follows["amplitude"] == pytest.approx(0.17154, abs=1e-5)
+    assert follows["exponent"] == pytest.approx(3, abs=0.05)
+    angle = np.arctan2(first["direction"][1], first["direction"][0])
+    vector = child["vector"]
+    assert np.cos(6 * angle) == pytest.approx(1) and np.sign(vector[2]) == np.sign(np.cos(3 * angle))
