@@ -10,6 +10,7 @@ from ._distribution import distribution as distribution
 from ._distribution import isotypic_fractions as isotypic_fractions
 from ._instabilities import instabilities as instabilities
 from ._objective import group_space as group_space
+from ._objective import site_space as site_space
 from ._places import scales as scales
 from ._places import when as when
 from ._places import where as where

@@ -18,10 +18,8 @@ from subduce.records import Record
 
 from ._objective import Objective, Space, SpaceIrrep, check_invariant, isotropy_spaces, of_calculator, of_function
 
-_SAME = 1e-3  # two vectors, or two components of one, are the same below this share of the length
 _SHARE = 1e-4  # a component of a child counts above this share of its length
 _LARGE = 300  # components: above, the minimiser keeps no matrix
-_SCALES = (1 / 16, 1 / 32)  # of the primary modes, where exponents are read off
 _NUDGE = 0.05  # of a child's length: how far it is pushed to see whether it is a saddle
 
 
@@ -65,6 +63,11 @@ class _Search:
     warnings: list[str]
     progress: Callable[[int, int], None]
 
+    @property
+    def same(self) -> float:
+        """Two vectors are the same below this share of their length."""
+        return min(1e-3, self.objective.slope**0.5)
+
     @cached_property
     def blocks(self) -> tuple[tuple[SpaceIrrep, np.ndarray, np.ndarray, bool], ...]:
         """Of every irrep: itself, its basis as columns, the Hessian in them, and whether slopes jump there."""
@@ -79,6 +82,17 @@ class _Search:
             block = flat.T @ columns
             found.append((one, flat, (block + block.T) / 2, bool(jumps.any())))
         return tuple(found)
+
+    @cached_property
+    def soft(self) -> Float[np.ndarray, "dim dim"]:
+        """The inverse of the Hessian's absolute value, with no mode much softer than the rest: a good first step."""
+        found = np.zeros((self.space.dim, self.space.dim))
+        scale = max(float(np.abs(block).max()) for _, _, block, _ in self.blocks) or 1.0
+        for _, flat, block, _ in self.blocks:
+            values, vectors = np.linalg.eigh(block)
+            directions = flat @ vectors
+            found += (directions / np.maximum(np.abs(values), 0.05 * scale)) @ directions.T
+        return found
 
     @cached_property
     def multiplets(self) -> tuple[Multiplet, ...]:
@@ -120,17 +134,24 @@ class _Search:
             energy = self._at(length * direction)
         try:
             vector, energy = self._minimum(length / 2 * direction, self.space.fixed(kept))
+            vector = self._domain(vector, direction)
         except _Unbounded:
             self.warnings.append(f"along {along} the objective falls without end: no child was looked for there")
             return None
         return self._child(vector, energy, along)
+
+    def _domain(self, vector: np.ndarray, like: np.ndarray) -> np.ndarray:
+        """The image of a vector under the group that is most alike another."""
+        images = self.space.images(vector[:, None])[:, :, 0]
+        overlaps = images @ like
+        return images[int(np.argmax(overlaps > overlaps.max() - 1e-6 * np.abs(overlaps).max()))]
 
     def _child(self, vector: np.ndarray, energy: float, along: str) -> Child | None:
         if self.floating:
             vector = (vector.reshape(-1, 3) - vector.reshape(-1, 3).mean(axis=0)).ravel()
         if energy >= self.energy or not np.linalg.norm(vector) > self.objective.step:
             return None
-        return Child(vector, energy, self.space.keeping(vector, _SAME), along, stable=True)
+        return Child(vector, energy, self.space.keeping(vector, self.same), along, stable=True)
 
     def _released(self, child: Child) -> Child | None:
         """The child that lies below, where a push along all unstable modes and any other leads away from this one."""
@@ -144,7 +165,7 @@ class _Search:
             if lower is None or energy > child.energy - self._alike(child.energy):
                 return None
             vector, energy = self._minimum(self.space.projection(lower.kept) @ lower.vector, self.space.fixed(lower.kept))
-            return self._child(vector, energy, lower.along)
+            return self._child(self._domain(vector, child.vector), energy, lower.along)
         except _Unbounded:
             self.warnings.append(f"from the child along {child.along} the objective falls without end")
             return None
@@ -161,7 +182,7 @@ class _Search:
         for other in found:
             if abs(other.energy - child.energy) <= 10 * self._alike(child.energy):
                 far = np.linalg.norm(images - other.vector, axis=1).min()
-                if far <= 10 * _SAME * np.linalg.norm(child.vector):
+                if far <= 10 * self.same * np.linalg.norm(child.vector):
                     return
         found.append(child)
 
@@ -169,20 +190,23 @@ class _Search:
         energy = self.objective.value(self.origin + vector)[0]
         return energy if np.isfinite(energy) else np.inf
 
-    def _minimum(self, start: np.ndarray, basis: np.ndarray) -> tuple[np.ndarray, float]:
+    def _minimum(self, start: np.ndarray, basis: np.ndarray, soft: np.ndarray | None = None) -> tuple[np.ndarray, float]:
         """The nearest minimum within a subspace, as a vector from the origin, and its energy."""
         longest = self.objective.largest * np.sqrt(max(self.space.dim / 3, 1))
+        factor = np.linalg.cholesky(basis.T @ (self.soft if soft is None else soft) @ basis)
+        basis, inverse = basis @ factor, np.linalg.inv(factor) @ basis.T
 
         def energy_of(coordinates: np.ndarray) -> tuple[float, np.ndarray]:
-            if np.linalg.norm(coordinates) > longest:
+            vector = basis @ coordinates
+            if np.linalg.norm(vector) > longest:
                 raise _Unbounded
-            energy, slope = self.objective.value(self.origin + basis @ coordinates)
+            energy, slope = self.objective.value(self.origin + vector)
             return energy, basis.T @ slope
 
         small = basis.shape[1] <= _LARGE
-        options = {"gtol": self.objective.slope, "maxiter": 1000} | ({} if small else {"ftol": 0.0})
-        method = "BFGS" if small else "L-BFGS-B"
-        found = minimize(energy_of, basis.T @ start, jac=True, method=method, options=options)
+        slope = self.objective.slope * float(np.abs(np.diagonal(factor)).min())
+        options = {"gtol": slope, "maxiter": 1000} | ({} if small else {"ftol": 0.0})
+        found = minimize(energy_of, inverse @ start, jac=True, method="BFGS" if small else "L-BFGS-B", options=options)
         return basis @ found.x, float(found.fun)
 
     # -- what a child is made of
@@ -190,7 +214,7 @@ class _Search:
     def components(self, child: Child) -> list[dict[str, Any]]:
         """Its irreps with amplitudes and directions; which are primary, and how the others scale with these."""
         length, rows = np.linalg.norm(child.vector), []
-        cells = self.space.settings.get("cells", 1)
+        cells = self.space.cells
         kept = self.space.called(child.kept)
         for place, (one, flat, _, _) in enumerate(self.blocks):
             copies = (flat.T @ child.vector).reshape(-1, one.irrep.dim)
@@ -200,9 +224,9 @@ class _Search:
             lead = np.linalg.svd(copies)[2][0]
             lead = lead * np.sign(lead @ copies[np.argmax(np.linalg.norm(copies, axis=1))])
             allowed = invariant_basis(one.irrep.matrices[child.kept])
-            amplitude = {"amplitude": size * np.sqrt(kept.get("cell_size", 1) / cells)}
-            amplitude |= {"amplitude_parent": size / np.sqrt(cells)} if cells > 1 else {}
-            about = {"direction": lead.tolist(), "direction_symbol": one.symbol(allowed)}
+            amplitude = {"amplitude": float(size * np.sqrt(kept.get("cell_size", 1) / cells))}
+            amplitude |= {"amplitude_parent": float(size / np.sqrt(cells))} if cells > 1 else {}
+            about = {"direction": (np.round(lead, 12) + 0.0).tolist(), "direction_symbol": one.symbol(allowed)}
             rows.append({**one.label, **amplitude, **about, "place": place, "size": size})
         rows.sort(key=lambda row: -row["size"])
         primary = self._primary(child, [row["place"] for row in rows])
@@ -224,7 +248,7 @@ class _Search:
         for count in range(1, len(places) + 1):
             for some in combinations(places, count):
                 part = self._part(child, some)
-                if (self.space.keeping(part, _SAME) == child.kept).all():
+                if (self.space.keeping(part, self.same) == child.kept).all():
                     return some
         return tuple(places)
 
@@ -242,9 +266,9 @@ class _Search:
         basis = within @ np.concatenate(list(parts.values()), axis=1)
         hessian = sum((basis.T @ self.blocks[i][1]) @ self.blocks[i][2] @ (self.blocks[i][1].T @ basis) for i in others)
         inverse = np.linalg.pinv(hessian, rcond=1e-3 * self.objective.precision**0.5, hermitian=True)
-        sizes: list[dict[int, float]] = []
+        sizes = {i: [] for i in others}
         lead = self._part(child, primary)
-        for scale in _SCALES:
+        for scale in self.objective.scales:
             follow = np.zeros(basis.shape[1])
             for _ in range(20):
                 slope = basis.T @ self.objective.value(self.origin + scale * lead + basis @ follow)[1]
@@ -252,13 +276,16 @@ class _Search:
                 follow = follow - change
                 if np.linalg.norm(change) <= 1e-9 * np.linalg.norm(follow):
                     break
-            there = basis @ follow
-            sizes.append({i: float(np.linalg.norm(self.blocks[i][1].T @ there)) for i in others})
+            for i in others:
+                sizes[i].append(float(np.linalg.norm(self.blocks[i][1].T @ (basis @ follow))))
         least = 1e-3 * self.objective.slope * float(np.abs(inverse).max())
-        return {
-            i: float(np.log2(sizes[0][i] / sizes[1][i])) if min(sizes[0][i], sizes[1][i]) > least else None
-            for i in others
-        }
+        return {i: _exponent(found) if min(found) > least else None for i, found in sizes.items()}
+
+
+def _exponent(sizes: list[float]) -> float:
+    """The power of halved scales with which sizes fall, without its own quadratic error."""
+    coarse, fine = np.log2(sizes[0] / sizes[1]), np.log2(sizes[1] / sizes[2])
+    return float((4 * fine - coarse) / 3)
 
 
 def _span(columns: np.ndarray) -> np.ndarray:
@@ -340,10 +367,8 @@ def instabilities(
         raise ValueError(f"dimensions must be at least 1, got {dimensions}")
     search = _search(objective, space, at, step, threshold, dimensions, seed, progress)
     children = search.children()
-    settings = {
-        **{"space": space.name, "step": search.objective.step, "threshold": threshold, "dimensions": dimensions},
-        **{"seed": seed, **space.settings},
-    }
+    settings = {"space": space.name, "step": search.objective.step, "threshold": threshold, "dimensions": dimensions,
+                "seed": seed}  # fmt: skip
     return Record("instabilities", {}, settings, _results(search, children), time.monotonic() - began)
 
 
@@ -362,9 +387,9 @@ def _search(
     if origin.shape != (space.dim,):
         raise ValueError(f"`at` has {origin.size} components, a vector of {space.name} has {space.dim}")
     if isinstance(objective, Calculator):
-        if space.atoms is None:
+        if not space.displacements:
             raise ValueError("a calculator needs a space of displacements of all sites; see site_space")
-        about = of_calculator(objective, space.atoms, step)
+        about = of_calculator(objective, space.sites, step)
     else:
         about = of_function(objective, space.shape, step)
     everything = np.ones(len(space.turns), dtype=bool)
@@ -374,7 +399,7 @@ def _search(
     search = _Search(about, space, origin, 0.0, floating, threshold, dimensions, seed, [], progress)
     if (free := space.fixed(everything)).shape[1]:
         try:
-            origin = origin + search._minimum(np.zeros(space.dim), free)[0]
+            origin = origin + search._minimum(np.zeros(space.dim), free, 0.01 * np.eye(space.dim))[0]
         except _Unbounded:
             raise InputError("the objective falls without end among the vectors that the whole group keeps") from None
     energy = about.value(origin)[0]
@@ -401,7 +426,7 @@ def _results(search: _Search, children: list[Child]) -> dict[str, Any]:
         "unstable": unstable,
         "children": [_told(search, child) for child in children],
         "ground_state": 0 if children else None,
-        "warnings": list(search.warnings),
+        "warnings": list(dict.fromkeys(search.warnings)),
         "methods": _methods(search),
     }
 
@@ -418,7 +443,7 @@ def _told(search: _Search, child: Child) -> dict[str, Any]:
         "components": search.components(child),
         "vector": child.vector.reshape(search.space.shape).tolist(),
     }
-    if (atoms := search.space.atoms) is not None:
+    if search.space.displacements and (atoms := search.space.sites) is not None:
         positions = atoms.positions + (search.origin + child.vector).reshape(-1, 3)
         species = atoms.get_chemical_symbols()
         found["structure"] = {"cell": atoms.cell.array.tolist(), "species": species, "positions": positions.tolist()}
@@ -438,6 +463,10 @@ def _verdict(search: _Search, children: list[Child]) -> str:
     return f"Unstable along {names}; the lowest child keeps {group}, {depth:.6g} below, in {kept['index']} domains."
 
 
+def _parts(scales: tuple[float, ...]) -> str:
+    return ", ".join(f"1/{round(1 / scale)}" for scale in scales)
+
+
 def _methods(search: _Search) -> str:
     """How it was found, in words that a paper can use."""
     how = "automatic differentiation" if search.objective.exact else "central differences of the slopes"
@@ -448,6 +477,6 @@ def _methods(search: _Search) -> str:
         f"direction with up to {search.dimensions} free amplitudes the objective was minimised among the vectors that "
         "the isotropy subgroup keeps, then, from a point pushed off it, among all; children that the group maps onto "
         "each other are one. Primary are the fewest irreps whose parts keep no more than the child; of the others, the "
-        f"exponent is that of their amplitude against the primary one's, scaled to 1/{round(1 / _SCALES[0])} and "
-        f"1/{round(1 / _SCALES[1])} of the child's."
+        f"exponent is that of their amplitude against the primary one's, scaled to {_parts(search.objective.scales)} "
+        "of the child's and extrapolated to zero."
     )

@@ -1,8 +1,9 @@
 """What is minimised, and on what: an objective's energies and slopes, and a space of vectors that a group moves."""
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import cached_property
+from itertools import count
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,8 @@ from ase.calculators.calculator import Calculator
 from jaxtyping import Bool, Float, Int
 
 from subduce.config import InputError
-from subduce.groups import FiniteGroup, GroupIrrep, adapted_basis, direction_symbol, stabiliser
+from subduce.crystals import Crystal, PeriodicCrystal, decompose
+from subduce.groups import FiniteGroup, GroupIrrep, adapted_basis, direction_symbol, reduction, stabiliser
 
 _CLOSE = 1e-6
 _MANY = 200  # classes of isotropy subgroups of one irrep: beyond, the search ends with those of small dimension found
@@ -45,23 +47,25 @@ class SpaceIrrep:
 class Space:
     """Vectors that a finite group moves: element g takes block i to `permutation[g, i]` and turns it by `turns[g]`.
 
-    Made by `group_space` or `site_space`. `called` says what a subgroup is, from its members; `atoms` is the ideal
-    structure whose sites the blocks are, None where the vectors are no displacements.
+    Made by `group_space` or `site_space`. `reduced` gives the irreps that it holds, `called` says what a subgroup is,
+    from its members; `sites` is the ideal structure whose sites the blocks are, if they are sites.
     """
 
     name: str
     permutation: Int[np.ndarray, "order blocks"]
     turns: Float[np.ndarray, "order size size"]
-    irreps: Callable[[], Iterator[SpaceIrrep]]
+    reduced: Callable[[], Iterable[tuple[SpaceIrrep, Float[np.ndarray, "copies dim d"]]]]
     called: Callable[[Bool[np.ndarray, " order"]], dict[str, Any]]
-    atoms: Atoms | None = None
-    settings: dict[str, Any] = field(default_factory=dict)
+    sites: Atoms | None = None
+    displacements: bool = False
+    """Whether blocks are displacements of all sites, so that a calculator's forces are slopes."""
+    cells: int = 1
+    """How many primitive cells there are."""
 
     @property
     def shape(self) -> tuple[int, ...]:
         """The shape in which an objective sees a vector: components alone, or those of each site."""
-        blocks, size = self.permutation.shape[1], self.turns.shape[1]
-        return (size,) if not self.settings else (blocks, size)
+        return (self.dim,) if self.sites is None else (self.permutation.shape[1], 3)
 
     @property
     def dim(self) -> int:
@@ -96,22 +100,8 @@ class Space:
 
     @cached_property
     def parts(self) -> tuple[tuple[SpaceIrrep, Float[np.ndarray, "copies dim d"]], ...]:
-        """Every irrep that the space holds, with a basis that turns as it, copy after copy."""
-        fixes = self.permutation == np.arange(self.permutation.shape[1])
-        character = fixes.sum(axis=1) * np.trace(self.turns, axis1=1, axis2=2)
-        found, total = [], 0
-        for one in self.irreps():
-            times = float(one.irrep.character @ character) / len(character) / one.irrep.commutant
-            if copies := round(times):
-                basis = adapted_basis(one.irrep, self._column, self.dim, copies)
-                found.append((one, basis))
-                total += copies * one.irrep.dim
-        if total != self.dim:
-            raise ValueError(f"the irreps make up {total} of {self.dim} components: is this a representation?")
-        return tuple(found)
-
-    def _column(self, k: int) -> np.ndarray:
-        return self.images(np.eye(self.dim, 1, -k))[:, :, 0]
+        """Every irrep that the space holds, with orthonormal vectors that turn as it, copy after copy."""
+        return tuple(self.reduced())
 
 
 def group_space(group: FiniteGroup, representation: str | Sequence[str] | np.ndarray) -> Space:
@@ -140,10 +130,50 @@ def group_space(group: FiniteGroup, representation: str | Sequence[str] | np.nda
         kept = stabiliser(group, members)
         return {"name": kept.name, "setting": kept.setting, "order": kept.order, "index": kept.index}
 
-    def irreps_of() -> Iterator[SpaceIrrep]:
-        return (SpaceIrrep(irrep) for irrep in group.irreps)
+    def reduced() -> Iterator[tuple[SpaceIrrep, np.ndarray]]:
+        for name, copies in reduction(group, np.trace(turns, axis1=1, axis2=2)).items():
+            irrep = group.irrep(name)
+            yield SpaceIrrep(irrep), adapted_basis(irrep, lambda k: turns[:, :, k], turns.shape[1], copies)
 
-    return Space(f"{name} of {group.name}", np.zeros((group.order, 1), dtype=np.int64), turns, irreps_of, called)
+    return Space(f"{name} of {group.name}", np.zeros((group.order, 1), dtype=np.int64), turns, reduced, called)
+
+
+def site_space(parent: Crystal, supercell: int | Sequence, *, axial: bool = False) -> Space:
+    """Vectors on the sites of a crystal that repeat with a supercell: displacements, or axial vectors.
+
+    `supercell` is a number or a matrix, rows in the primitive basis; it is enlarged until every operation of the parent
+    keeps it. Sites are those of the primitive cell, cell after cell; the space's `sites` are their ideal structure.
+
+    >>> from ase import Atoms
+    >>> from subduce.crystals import crystal
+    >>> [one.irrep.name for one, _ in site_space(crystal(Atoms("Po", cell=[3.3] * 3, pbc=True)), 1).parts]
+    ['GM4-']
+    """
+    matrix = np.asarray(supercell, dtype=np.int64)
+    periodic = PeriodicCrystal.holding(parent, matrix * np.eye(3, dtype=np.int64) if matrix.ndim < 2 else matrix)
+    which, _ = periodic.operations
+    turns, group, cells = parent.group.cartesian, parent.group, len(periodic.cells)
+    turns = turns * np.linalg.det(turns)[:, None, None] if axial else turns
+
+    def called(members: np.ndarray) -> dict[str, Any]:
+        kept = np.flatnonzero(members)
+        number, symbol = periodic.type_of(kept)
+        size = cells // periodic.translations_in(kept)
+        return {"number": number, "symbol": symbol, "index": periodic.order // len(kept), "cell_size": size}
+
+    def reduced() -> Iterator[tuple[SpaceIrrep, np.ndarray]]:
+        nothing, unlabelled = np.zeros((periodic.sites, 3)), count(1)
+        for mode in decompose(periodic, nothing, "magnetic" if axial else "displacement", cells):
+            irrep, k = mode.irrep, tuple((np.round(mode.irrep.k_standard, 6) + 0.0).tolist())
+            name = irrep.label or f"({','.join(f'{x:.4g}' for x in k)})#{next(unlabelled)}"
+            one = SpaceIrrep(GroupIrrep(name, mode.matrices, irrep.type), k, len(irrep.arms))
+            yield one, mode.basis.reshape(len(mode.basis), -1, irrep.dim)
+
+    places = (periodic.cells[:, None] + parent.positions).reshape(-1, 3) @ group.lattice
+    cell, numbers = periodic.superlattice @ group.lattice, np.tile(parent.numbers, cells)
+    sites = Atoms(numbers=numbers, positions=places, cell=cell, pbc=True)
+    name = f"{'axial vectors' if axial else 'displacements'} in {cells} cells of {group.symbol}"
+    return Space(name, periodic.permutations, turns[which], reduced, called, sites, not axial, cells)
 
 
 def isotropy_spaces(one: SpaceIrrep, largest: int) -> list[tuple[Float[np.ndarray, "dim fixed"], str]]:
@@ -195,6 +225,11 @@ class Objective:
     slope: float  # of a minimum, at most
     trial: float  # how long components are where it is checked that the group changes nothing
     largest: float  # how long they may become before the objective counts as unbounded
+
+    @property
+    def scales(self) -> tuple[float, ...]:
+        """Shares of the primary modes where exponents are read off."""
+        return (1 / 16, 1 / 32, 1 / 64) if self.exact else (1 / 4, 1 / 8, 1 / 16)
 
     def columns(self, at: np.ndarray, directions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The Hessian times some directions, and for each whether the slope jumps there, as at the tip of a cone."""
@@ -287,7 +322,5 @@ def check_invariant(objective: Objective, space: Space, at: np.ndarray, seed: in
                 f"{energy:.6g} to {other:.6g} and turns its slope wrongly by {100 * far:.2g} %; give the point of high "
                 "symmetry itself, and matrices that act as the objective's variables turn"
             )
-    size = space.turns.shape[1]
-    return size == 3 and space.atoms is not None and bool(
-        np.abs(slope.reshape(-1, 3).sum(axis=0)).max() < 1e-3 * np.abs(slope).max()
-    )
+    drift = np.abs(slope.reshape(-1, 3).sum(axis=0)).max() if space.displacements else np.inf
+    return bool(drift < 1e-3 * np.abs(slope).max())

@@ -3,9 +3,11 @@
 import numpy as np
 import pytest
 import torch
+from ase import Atoms
 
 from subduce.config import InputError
-from subduce.discovery import group_space, instabilities
+from subduce.crystals import crystal
+from subduce.discovery import group_space, instabilities, site_space
 from subduce.groups import dihedral, o3_matrices, point_group
 
 
@@ -99,3 +101,59 @@ def test_an_improper_mode_follows_with_the_cube():
     angle = np.arctan2(first["direction"][1], first["direction"][0])
     vector = child["vector"]
     assert np.cos(6 * angle) == pytest.approx(1) and np.sign(vector[2]) == np.sign(np.cos(3 * angle))
+
+
+def simple_cubic():
+    return crystal(Atoms("Po", cell=[4.0] * 3, pbc=True))
+
+
+class EffectiveHamiltonian:
+    """A vector on each site of a 2 × 2 × 2 lattice: a local well, and bonds along and across their direction."""
+
+    def __init__(self, space, along, across, mixed):
+        places = np.rint(space.sites.positions / 4.0).astype(int) % 2
+        order = np.lexsort(places.T[::-1])
+        self.grid = torch.from_numpy(order.copy())
+        self.along, self.across, self.mixed = along, across, mixed
+
+    def __call__(self, u):
+        field = u[self.grid].reshape(2, 2, 2, 3)
+        local = -0.5 * (u**2).sum() + 0.25 * (u**4).sum()
+        x, y, z = (u**2).T
+        local = local + 0.5 * self.mixed * (x * y + y * z + z * x).sum()
+        bonds = 0.0
+        for axis in range(3):
+            pairs = field * torch.roll(field, -1, axis)
+            strength = torch.full((3,), self.across, dtype=u.dtype)
+            strength[axis] = self.along
+            bonds = bonds + (pairs * strength).sum()
+        return local + bonds
+
+
+# couplings, irrep's number, wave vector of the lowest, one component, three components: (number, per site)
+HAMILTONIANS = [
+    ((-0.05, -0.05), "GM4", [0, 0, 0], {False: (99, 160), True: (83, 148)}),
+    ((0.05, 0.05), "R4", [0.5, 0.5, 0.5], {False: (139, 166), True: (140, 167)}),
+    ((-0.05, 0.05), "M3", [0.5, 0.5, 0], {False: (129, 217), True: (127, 204)}),
+    ((0.05, -0.05), "X3", [0, 0, 0.5], {False: (123, 221), True: (124, 222)}),
+]
+
+
+@pytest.mark.parametrize("axial", [False, True])
+@pytest.mark.parametrize("mixed", [2.0, 0.5])
+@pytest.mark.parametrize(("couplings", "name", "k", "groups"), HAMILTONIANS)
+def test_an_effective_hamiltonian_condenses_at_the_wave_vector_that_its_bonds_ask_for(
+    couplings, name, k, groups, mixed, axial
+):
+    space = site_space(simple_cubic(), 2, axial=axial)
+    record = instabilities(EffectiveHamiltonian(space, *couplings, mixed), space, dimensions=1)
+    lowest = record.results["unstable"][0]
+    assert lowest["irrep"] == name + ("+" if axial else "-")
+    assert sorted(abs(x) for x in lowest["k"]) == sorted(k) and lowest["dimension"] == 3
+    assert lowest["eigenvalue"] == pytest.approx(-1.3)
+    child = ground(record)
+    assert child["energy"] / 8 == pytest.approx(-0.4225 if mixed == 2.0 else -0.63375, abs=1e-6)
+    assert child["stable"] and child["subgroup"]["number"] == groups[axial][mixed < 1]
+    (mode,) = child["components"]
+    assert mode["irrep"] == lowest["irrep"] and mode["primary"]
+    assert np.abs(np.asarray(child["vector"])).max() == pytest.approx(1.1402 if mixed == 2.0 else 0.806, abs=1e-3)
