@@ -151,7 +151,8 @@ class _Search:
             vector = (vector.reshape(-1, 3) - vector.reshape(-1, 3).mean(axis=0)).ravel()
         if energy >= self.energy or not np.linalg.norm(vector) > self.objective.step:
             return None
-        return Child(vector, energy, self.space.keeping(vector, self.same), along, stable=True)
+        kept = self.space.keeping(vector, self.same)
+        return Child(self.space.images(vector[:, None])[kept, :, 0].mean(axis=0), energy, kept, along, stable=True)
 
     def _released(self, child: Child) -> Child | None:
         """The child that lies below, where a push along all unstable modes and any other leads away from this one."""
@@ -159,13 +160,18 @@ class _Search:
         push = 0.2 * random.normal(size=self.space.dim) / np.sqrt(self.space.dim)
         push += sum(m.vectors @ random.normal(size=m.vectors.shape[1]) for m in self.unstable)
         push *= _NUDGE * np.linalg.norm(child.vector) / np.linalg.norm(push)
+        along = f"{child.along}, then all"
         try:
             vector, energy = self._minimum(child.vector + push, np.eye(self.space.dim))
-            lower = self._child(vector, energy, child.along + ", then all")
-            if lower is None or energy > child.energy - self._alike(child.energy):
+            if energy > child.energy - self._alike(child.energy):
                 return None
-            vector, energy = self._minimum(self.space.projection(lower.kept) @ lower.vector, self.space.fixed(lower.kept))
-            return self._child(self._domain(vector, child.vector), energy, lower.along)
+            for tolerance in (10 * self.same, self.same):  # what is nearly kept is kept, unless that costs energy
+                kept = self.space.keeping(vector, tolerance)
+                start = self.space.images(vector[:, None])[kept, :, 0].mean(axis=0)
+                tidied, lowest = self._minimum(start, self.space.fixed(kept))
+                if lowest <= energy + self._alike(energy):
+                    break
+            return self._child(self._domain(tidied, child.vector), lowest, along)
         except _Unbounded:
             self.warnings.append(f"from the child along {child.along} the objective falls without end")
             return None
@@ -190,7 +196,9 @@ class _Search:
         energy = self.objective.value(self.origin + vector)[0]
         return energy if np.isfinite(energy) else np.inf
 
-    def _minimum(self, start: np.ndarray, basis: np.ndarray, soft: np.ndarray | None = None) -> tuple[np.ndarray, float]:
+    def _minimum(
+        self, start: np.ndarray, basis: np.ndarray, soft: np.ndarray | None = None
+    ) -> tuple[np.ndarray, float]:
         """The nearest minimum within a subspace, as a vector from the origin, and its energy."""
         longest = self.objective.largest * np.sqrt(max(self.space.dim / 3, 1))
         factor = np.linalg.cholesky(basis.T @ (self.soft if soft is None else soft) @ basis)
@@ -245,10 +253,10 @@ class _Search:
 
     def _primary(self, child: Child, places: list[int]) -> tuple[int, ...]:
         """The fewest irreps whose parts together keep no more than the child; larger amplitudes first."""
+        kept = {place: self.space.keeping(self._part(child, (place,)), 10 * self.same) for place in places}
         for count in range(1, len(places) + 1):
             for some in combinations(places, count):
-                part = self._part(child, some)
-                if (self.space.keeping(part, self.same) == child.kept).all():
+                if np.logical_and.reduce([kept[place] for place in some]).sum() == child.kept.sum():
                     return some
         return tuple(places)
 
@@ -323,7 +331,7 @@ def _starts(basis: np.ndarray, matrices: np.ndarray) -> list[np.ndarray]:
         line = basis[:, 0]
         same = (np.linalg.norm(matrices @ line + line, axis=1) < 1e-6).any()
         return [line] if same else [line, -line]
-    angles = np.random.default_rng(0).normal(size=(2 * basis.shape[1], basis.shape[1]))
+    angles = np.random.default_rng(0).normal(size=(2, basis.shape[1]))
     return [basis @ angle / np.linalg.norm(angle) for angle in angles]
 
 
@@ -415,9 +423,7 @@ def _results(search: _Search, children: list[Child]) -> dict[str, Any]:
         values = [m.eigenvalue for m in search.multiplets if m.of is one]
         below = [m for m in search.unstable if m.of is one]
         rows.append({**one.label, "eigenvalues": values, "unstable": len(below)})
-    unstable = [
-        {**m.of.label, "eigenvalue": None if m.cusp else m.eigenvalue, "cusp": m.cusp} for m in search.unstable
-    ]
+    unstable = [{**m.of.label, "eigenvalue": None if m.cusp else m.eigenvalue, "cusp": m.cusp} for m in search.unstable]
     return {
         "verdict": _verdict(search, children),
         "energy": search.energy,

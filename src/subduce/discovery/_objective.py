@@ -1,5 +1,6 @@
 """What is minimised, and on what: an objective's energies and slopes, and a space of vectors that a group moves."""
 
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,7 +18,7 @@ from subduce.crystals import Crystal, PeriodicCrystal, decompose
 from subduce.groups import FiniteGroup, GroupIrrep, adapted_basis, direction_symbol, reduction, stabiliser
 
 _CLOSE = 1e-6
-_MANY = 200  # classes of isotropy subgroups of one irrep: beyond, the search ends with those of small dimension found
+_MANY = 1000  # classes of isotropy subgroups of one irrep: a search that meets more ends, directions of few amplitudes come first
 _FORCES = 1e-4  # eV/Å: a relaxed structure's largest
 _SLOPE = 1e-9  # a minimum's largest slope, of a function
 
@@ -187,7 +188,7 @@ def isotropy_spaces(one: SpaceIrrep, largest: int) -> list[tuple[Float[np.ndarra
     size = one.irrep.dim
     weights = np.random.default_rng(0).normal(size=(size, size))
     queue, seen, found = [np.eye(size)], set(), []
-    while queue and len(found) < _MANY:
+    while queue and len(seen) < _MANY:
         space = queue.pop(int(np.argmin([s.shape[1] for s in queue])))
         images = matrices @ space
         values, vectors = np.linalg.eigh(np.einsum("gif,gih->gfh", images - space, images - space))
@@ -283,7 +284,9 @@ def of_function(function: Callable, shape: tuple[int, ...], step: float | None) 
         return float(found), np.asarray(slopes)
 
     try:
-        energy, _ = traced(np.full(int(np.prod(shape)), 0.1))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            energy, _ = traced(np.full(int(np.prod(shape)), 0.1))
         differentiable = isinstance(energy, torch.Tensor) and energy.requires_grad
     except (RuntimeError, TypeError):  # numpy functions refuse tensors that want slopes
         differentiable = False
@@ -304,7 +307,7 @@ def of_calculator(calculator: Calculator, ideal: Atoms, step: float | None) -> O
         energy = float(atoms.get_potential_energy())
         return energy, -np.asarray(atoms.get_forces(), dtype=np.float64).ravel()
 
-    return Objective(value, None, step or 0.01, 1e-3, _FORCES, 0.03, 5.0)
+    return Objective(value, None, step or 0.01, 3e-4, _FORCES, 0.03, 5.0)
 
 
 def check_invariant(objective: Objective, space: Space, at: np.ndarray, seed: int) -> bool:

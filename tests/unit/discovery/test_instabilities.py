@@ -5,10 +5,9 @@ import pytest
 import torch
 from ase import Atoms
 
-from subduce.config import InputError
 from subduce.crystals import crystal
 from subduce.discovery import group_space, instabilities, site_space
-from subduce.groups import dihedral, o3_matrices, point_group
+from subduce.groups import dihedral, point_group
 
 
 def ground(record):
@@ -24,22 +23,31 @@ def jahn_teller(q):
 def test_a_jahn_teller_cone_has_three_tetragonal_valleys():
     record = instabilities(jahn_teller, group_space(point_group("Oh"), "Eg"))
     (found,) = record.results["unstable"]
-    assert found["irrep"] == "Eg" and found["cusp"] and found["eigenvalue"] is None
+    assert found["irrep"] == "Eg"
+    assert found["cusp"]
+    assert found["eigenvalue"] is None
     child = ground(record)
     assert child["energy"] == pytest.approx(-0.141142, abs=1e-6)
-    assert child["subgroup"]["name"] == "D4h" and child["domains"] == 3 and child["stable"]
+    assert child["subgroup"]["name"] == "D4h"
+    assert child["domains"] == 3
+    assert child["stable"]
     (mode,) = child["components"]
     assert mode["amplitude"] == pytest.approx(0.6049, abs=1e-4)
-    assert mode["direction_symbol"] == "(a,0)" and mode["direction"] == pytest.approx([1, 0], abs=1e-6)
+    assert mode["direction_symbol"] == "(a,0)"
+    assert mode["direction"] == pytest.approx([1, 0], abs=1e-6)
     assert mode["primary"]
     other = next(c for c in record.results["children"] if c is not child)  # the saddle between two valleys
-    assert not other["stable"] and other["energy"] > child["energy"] and other["domains"] == 3
+    assert not other["stable"]
+    assert other["energy"] > child["energy"]
+    assert other["domains"] == 3
 
 
 def landau(b1, b2, g):
     def energy(p):
         x, y, z = p**2
-        return -0.5 * (x + y + z) + 0.25 * b1 * (x**2 + y**2 + z**2) + 0.5 * b2 * (x * y + y * z + z * x) + g * x * y * z
+        return (
+            -0.5 * (x + y + z) + 0.25 * b1 * (x**2 + y**2 + z**2) + 0.5 * b2 * (x * y + y * z + z * x) + g * x * y * z
+        )
 
     return energy
 
@@ -59,10 +67,13 @@ def test_a_landau_energy_of_a_polar_mode(terms, energy, size, symbol, domains, k
         function = lambda p, of=function: float(of(np.asarray(p)))  # noqa: E731
     record = instabilities(function, group_space(point_group("Oh"), "T1u"))
     (unstable,) = record.results["unstable"]
-    assert unstable["irrep"] == "T1u" and unstable["eigenvalue"] == pytest.approx(-1, abs=1e-5)
+    assert unstable["irrep"] == "T1u"
+    assert unstable["eigenvalue"] == pytest.approx(-1, abs=1e-5)
     child = ground(record)
     assert child["energy"] == pytest.approx(energy, abs=1e-6)
-    assert child["domains"] == domains and child["subgroup"]["name"] == kept and child["stable"]
+    assert child["domains"] == domains
+    assert child["subgroup"]["name"] == kept
+    assert child["stable"]
     (mode,) = child["components"]
     assert mode["direction_symbol"] == symbol
     largest = np.abs(mode["direction"]).max() * mode["amplitude"]
@@ -92,15 +103,20 @@ def test_an_improper_mode_follows_with_the_cube():
     assert [row["irrep"] for row in record.results["unstable"]] == ["E1"]
     child = ground(record)
     assert child["energy"] == pytest.approx(-0.611862, abs=1e-6)
-    assert child["domains"] == 6 and child["stable"]
+    assert child["domains"] == 6
+    assert child["stable"]
     first, follows = child["components"]
-    assert first["irrep"] == "E1" and first["primary"] and first["amplitude"] == pytest.approx(0.95891, abs=1e-5)
-    assert follows["irrep"] == second and not follows["primary"]
+    assert first["irrep"] == "E1"
+    assert first["primary"]
+    assert first["amplitude"] == pytest.approx(0.95891, abs=1e-5)
+    assert follows["irrep"] == second
+    assert not follows["primary"]
     assert follows["amplitude"] == pytest.approx(0.17154, abs=1e-5)
     assert follows["exponent"] == pytest.approx(3, abs=0.05)
     angle = np.arctan2(first["direction"][1], first["direction"][0])
     vector = child["vector"]
-    assert np.cos(6 * angle) == pytest.approx(1) and np.sign(vector[2]) == np.sign(np.cos(3 * angle))
+    assert np.cos(6 * angle) == pytest.approx(1)
+    assert np.sign(vector[2]) == np.sign(np.cos(3 * angle))
 
 
 def simple_cubic():
@@ -149,11 +165,14 @@ def test_an_effective_hamiltonian_condenses_at_the_wave_vector_that_its_bonds_as
     record = instabilities(EffectiveHamiltonian(space, *couplings, mixed), space, dimensions=1)
     lowest = record.results["unstable"][0]
     assert lowest["irrep"] == name + ("+" if axial else "-")
-    assert sorted(abs(x) for x in lowest["k"]) == sorted(k) and lowest["dimension"] == 3
+    assert sorted(abs(x) for x in lowest["k"]) == sorted(k)
+    assert lowest["dimension"] == 3
     assert lowest["eigenvalue"] == pytest.approx(-1.3)
     child = ground(record)
     assert child["energy"] / 8 == pytest.approx(-0.4225 if mixed == 2.0 else -0.63375, abs=1e-6)
-    assert child["stable"] and child["subgroup"]["number"] == groups[axial][mixed < 1]
+    assert child["stable"]
+    assert child["subgroup"]["number"] == groups[axial][mixed < 1]
     (mode,) = child["components"]
-    assert mode["irrep"] == lowest["irrep"] and mode["primary"]
+    assert mode["irrep"] == lowest["irrep"]
+    assert mode["primary"]
     assert np.abs(np.asarray(child["vector"])).max() == pytest.approx(1.1402 if mixed == 2.0 else 0.806, abs=1e-3)
