@@ -71,7 +71,7 @@ def _formula(match: re.Match[str]) -> str:
 def _commands() -> str:
     pages = ["# Commands\n\nExit codes: 0 done, 2 wrong input, 3 failed while running, 130 interrupted.\n"]
     for verb, summary in VERBS.items():
-        parser = _parser(verb, importlib.import_module(f"subduce.cli.{verb}"))
+        parser = _parser(verb, importlib.import_module("subduce.cli." + verb.replace("-", "_")))
         pages.append(f"## subduce {verb}\n\n{summary}\n\n```text\n{parser.format_help().rstrip()}\n```\n")
     return "\n".join(pages)
 

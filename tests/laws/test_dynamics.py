@@ -12,7 +12,7 @@ from subduce.config import build
 from subduce.interfaces.ase import Calculator
 from subduce.kernels import reference_only
 from subduce.models import Potential, PotentialConfig
-from subduce.simulate import read_structure
+from subduce.data import read_structure
 from subduce.train import RunConfig, train
 
 STEPS = (1.0, 0.5, 0.25)  # fs

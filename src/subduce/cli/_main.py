@@ -27,6 +27,7 @@ VERBS = {
     "relax": "relax a structure, with its cell if asked",
     "md": "molecular dynamics: NVE, Langevin, Nosé-Hoover, NPT",
     "discover": "which symmetries data break: irreps, elements, the subgroup they keep, how sure",
+    "order-parameters": "which irreps break one structure into another: k, label, direction, amplitude",
     "bench": "speed on this machine, beside other programs that are installed",
     "info": "what is in a model, a data set or a record; without a file, this machine",
     "reproduce": "an experiment of the papers: claim, our number, verdict",
@@ -60,7 +61,7 @@ def main(argv: list[str] | None = None) -> int:
         hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(VERBS)}"
         say(f"subduce: no verb {verb!r}; {hint}")
         return BAD_INPUT
-    module = importlib.import_module(f".{verb}", __package__)
+    module = importlib.import_module("." + verb.replace("-", "_"), __package__)
     try:
         options = _parser(verb, module).parse_intermixed_args(arguments[1:])
     except SystemExit as stop:

@@ -29,7 +29,8 @@ def run(options: argparse.Namespace) -> Any:
     from ..config import build
     from ..records import Record
     from ..report import write_report
-    from ..simulate import MDConfig, md, read_structure
+    from ..data import read_structure
+    from ..simulate import MDConfig, md
     from ..train import RunConfig, train
 
     folder, seed = options.output, options.seed or 0

@@ -47,7 +47,8 @@ def run(options: argparse.Namespace) -> Any:
     from ..config import build
     from ..interfaces.ase import Calculator
     from ..records import fingerprint
-    from ..simulate import MDConfig, md, read_structure
+    from ..data import read_structure
+    from ..simulate import MDConfig, md
 
     names = ("ensemble", "temperature", "pressure", "timestep", "steps", "interval", "friction", "shape")
     settings = {name: getattr(options, name) for name in names}

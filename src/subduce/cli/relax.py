@@ -30,7 +30,8 @@ def run(options: argparse.Namespace) -> Any:
     from ..config import build
     from ..interfaces.ase import Calculator
     from ..records import fingerprint
-    from ..simulate import RelaxConfig, read_structure, relax, write_structure
+    from ..data import read_structure
+    from ..simulate import RelaxConfig, relax, write_structure
 
     settings = {name: getattr(options, name) for name in ("fmax", "steps", "cell", "pressure", "optimizer")}
     config = build(RelaxConfig, settings, source="subduce relax")

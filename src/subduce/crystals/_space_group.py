@@ -16,7 +16,7 @@ import numpy as np
 import spglib
 from ase.data import chemical_symbols
 from ase.geometry.minkowski_reduction import minkowski_reduce
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from spglib.error import SpglibError
 
 from ..config import InputError
@@ -186,6 +186,27 @@ def identify(
     return found.number, found.international_short
 
 
+def identify_magnetic(
+    lattice: Float[np.ndarray, "3 3"],
+    rotations: Int[np.ndarray, "operations 3 3"],
+    translations: Float[np.ndarray, "operations 3"],
+    reversals: Bool[np.ndarray, " operations"],
+) -> str:
+    """BNS number of the magnetic space group that some operations of a cell form, with time reversal or without.
+
+    Raises `ValueError` where the operations form none.
+    """
+    handed = np.sign(np.linalg.det(lattice)) * np.eye(3)
+    found = _quiet(
+        lambda: spglib.get_magnetic_spacegroup_type_from_symmetry(
+            rotations, translations @ handed, reversals.astype(np.intc), handed @ lattice, 1e-4
+        )
+    )
+    if found is None:
+        raise ValueError(f"{len(rotations)} operations form no magnetic space group: they must be closed")
+    return found.bns_number
+
+
 def checked_cell(
     atoms: ase.Atoms,
 ) -> tuple[Float[np.ndarray, "3 3"], Float[np.ndarray, "atoms 3"], Int[np.ndarray, " atoms"]]:
@@ -310,7 +331,7 @@ def _dataset(
     lattice: np.ndarray, positions: np.ndarray, numbers: np.ndarray, tolerance: float
 ) -> spglib.SpglibDataset | None:
     """What spglib says of a cell in the standard setting, or None."""
-    cell = (lattice, positions, numbers)
+    cell: Any = (lattice, positions, numbers)
     found = _quiet(lambda: spglib.get_symmetry_dataset(cell, symprec=tolerance))
     if found is not None and found.hall_number != (hall := _halls()[found.number]):
         found = _quiet(lambda: spglib.get_symmetry_dataset(cell, symprec=tolerance, hall_number=hall))

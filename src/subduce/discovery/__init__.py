@@ -15,6 +15,7 @@ from ._places import scales as scales
 from ._places import when as when
 from ._places import where as where
 from ._study import discover_symmetries as discover_symmetries
+from ._order_parameter import order_parameters as order_parameters
 from ._turbulence import Anisotropy as Anisotropy
 from ._turbulence import anisotropy as anisotropy
 from ._words import verdict as verdict

@@ -4,5 +4,4 @@ from ._md import MDConfig as MDConfig
 from ._md import md as md
 from ._relax import RelaxConfig as RelaxConfig
 from ._relax import relax as relax
-from ._structure import read_structure as read_structure
 from ._trajectory import write_structure as write_structure

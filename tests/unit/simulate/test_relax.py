@@ -7,7 +7,8 @@ from ase.build import bulk
 from ase.io import read
 
 from subduce.config import InputError
-from subduce.simulate import RelaxConfig, read_structure, relax, write_structure
+from subduce.data import read_structure
+from subduce.simulate import RelaxConfig, relax, write_structure
 from tests.toys import LennardJones, Springs
 
 

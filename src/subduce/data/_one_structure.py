@@ -6,7 +6,7 @@ import ase.io
 import numpy as np
 from ase import Atoms
 
-from ..config import InputError
+from subduce.config import InputError
 
 
 def read_structure(path: str | Path, index: int = 0) -> Atoms:
