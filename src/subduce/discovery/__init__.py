@@ -11,11 +11,11 @@ from ._distribution import isotypic_fractions as isotypic_fractions
 from ._instabilities import instabilities as instabilities
 from ._objective import group_space as group_space
 from ._objective import site_space as site_space
+from ._order_parameter import order_parameters as order_parameters
 from ._places import scales as scales
 from ._places import when as when
 from ._places import where as where
 from ._study import discover_symmetries as discover_symmetries
-from ._order_parameter import order_parameters as order_parameters
 from ._turbulence import Anisotropy as Anisotropy
 from ._turbulence import anisotropy as anisotropy
 from ._words import verdict as verdict

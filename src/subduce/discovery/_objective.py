@@ -4,7 +4,6 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import count
 from typing import Any
 
 import numpy as np
@@ -15,10 +14,20 @@ from jaxtyping import Bool, Float, Int
 
 from subduce.config import InputError
 from subduce.crystals import Crystal, PeriodicCrystal, decompose
-from subduce.groups import FiniteGroup, GroupIrrep, adapted_basis, direction_symbol, reduction, stabiliser
+from subduce.groups import (
+    FiniteGroup,
+    GroupIrrep,
+    adapted_basis,
+    direction_symbol,
+    invariant_basis,
+    reduction,
+    stabiliser,
+)
+
+from ._order_parameter import name as name_of
 
 _CLOSE = 1e-6
-_MANY = 1000  # classes of isotropy subgroups of one irrep: a search that meets more ends, directions of few amplitudes come first
+_MANY = 1000  # classes of isotropy subgroups of one irrep: a search that meets more ends; few amplitudes come first
 _FORCES = 1e-4  # eV/Å: a relaxed structure's largest
 _SLOPE = 1e-9  # a minimum's largest slope, of a function
 
@@ -81,18 +90,14 @@ class Space:
         found[np.arange(order)[:, None], self.permutation] = moved
         return found.reshape(order, self.dim, -1)
 
-    def projection(self, members: Bool[np.ndarray, " order"]) -> Float[np.ndarray, "dim dim"]:
-        """The projector on the vectors that a subgroup leaves alone."""
-        blocks, size = self.permutation.shape[1], self.turns.shape[1]
-        total = np.zeros((blocks, blocks, size, size))
-        for images, turn in zip(self.permutation[members], self.turns[members], strict=True):
-            total[images, np.arange(blocks)] += turn
-        return total.transpose(0, 2, 1, 3).reshape(self.dim, self.dim) / members.sum()
+    def fixed(self, members: Bool[np.ndarray, " order"]) -> list[Float[np.ndarray, "dim fixed"]]:
+        """Of each irrep in `parts` an orthonormal basis of the vectors that a subgroup leaves alone."""
+        ways = [(basis, invariant_basis(one.irrep.matrices[members])) for one, basis in self.parts]
+        return [np.concatenate(list(basis @ way), axis=1) for basis, way in ways]
 
-    def fixed(self, members: Bool[np.ndarray, " order"]) -> Float[np.ndarray, "dim fixed"]:
-        """An orthonormal basis of the vectors that a subgroup leaves alone."""
-        values, vectors = np.linalg.eigh(self.projection(members))
-        return vectors[:, values > 0.5]
+    def averaged(self, vector: Float[np.ndarray, " dim"], members: Bool[np.ndarray, " order"]) -> np.ndarray:
+        """The part of a vector that a subgroup leaves alone."""
+        return self.images(vector[:, None])[members, :, 0].mean(axis=0)
 
     def keeping(self, vector: Float[np.ndarray, " dim"], tolerance: float) -> Bool[np.ndarray, " order"]:
         """Which elements move a vector by no more than `tolerance` times its length."""
@@ -163,11 +168,9 @@ def site_space(parent: Crystal, supercell: int | Sequence, *, axial: bool = Fals
         return {"number": number, "symbol": symbol, "index": periodic.order // len(kept), "cell_size": size}
 
     def reduced() -> Iterator[tuple[SpaceIrrep, np.ndarray]]:
-        nothing, unlabelled = np.zeros((periodic.sites, 3)), count(1)
-        for mode in decompose(periodic, nothing, "magnetic" if axial else "displacement", cells):
+        for mode in decompose(periodic, np.zeros((periodic.sites, 3)), "magnetic" if axial else "displacement", cells):
             irrep, k = mode.irrep, tuple((np.round(mode.irrep.k_standard, 6) + 0.0).tolist())
-            name = irrep.label or f"({','.join(f'{x:.4g}' for x in k)})#{next(unlabelled)}"
-            one = SpaceIrrep(GroupIrrep(name, mode.matrices, irrep.type), k, len(irrep.arms))
+            one = SpaceIrrep(GroupIrrep(name_of(mode), mode.matrices, irrep.type), k, len(irrep.arms))
             yield one, mode.basis.reshape(len(mode.basis), -1, irrep.dim)
 
     places = (periodic.cells[:, None] + parent.positions).reshape(-1, 3) @ group.lattice
@@ -228,9 +231,11 @@ class Objective:
     largest: float  # how long they may become before the objective counts as unbounded
 
     @property
-    def scales(self) -> tuple[float, ...]:
-        """Shares of the primary modes where exponents are read off."""
-        return (1 / 16, 1 / 32, 1 / 64) if self.exact else (1 / 4, 1 / 8, 1 / 16)
+    def scales(self) -> tuple[tuple[float, ...], ...]:
+        """Shares of the primary modes where exponents are read off; the later ones where others do not follow yet."""
+        return tuple(
+            tuple(start / 2**i for i in range(3)) for start in ((1 / 16, 1 / 128) if self.exact else (1 / 4, 1 / 16))
+        )
 
     def columns(self, at: np.ndarray, directions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The Hessian times some directions, and for each whether the slope jumps there, as at the tip of a cone."""
