@@ -7,10 +7,12 @@ from itertools import combinations
 from typing import Any
 
 import numpy as np
+from ase import Atoms
 from ase.calculators.calculator import Calculator
 from jaxtyping import Float
 
 from subduce.config import InputError
+from subduce.crystals import crystal
 from subduce.groups import invariant_basis
 from subduce.records import Record
 
@@ -18,6 +20,7 @@ from ._descent import Child, Search, Unbounded
 from ._objective import Space, check_invariant, of_calculator, of_function
 
 _SHARE = 1e-4  # a component of a child counts above this share of its length
+_SETTLED = 0.2  # powers read off at two scales differ by less where the scales are small enough
 
 
 def instabilities(
@@ -42,7 +45,7 @@ def instabilities(
     subgroup keeps, then among all.
 
     Results: `irreps` (eigenvalues by irrep), `unstable`, `children` (subgroup, energy below the symmetric point, number
-    of domains, whether it is `stable` or a saddle, `components` by irrep: `primary`, or following with an `exponent`),
+    of domains, whether it is `stable` or a saddle, for displacements the `structure` and its own `space_group`, `components` by irrep: `primary`, or following with an `exponent`),
     `ground_state` (its place among the children, None without one), `warnings`, `methods`.
 
     Raises `InputError` for an objective that the group changes.
@@ -119,7 +122,7 @@ def _components(search: Search, child: Child) -> list[dict[str, Any]]:
         amplitude = float(np.linalg.norm(copies) / np.sqrt(space.cells))
         rows.append({
             **one.label,
-            "amplitude": amplitude * np.sqrt(size),
+            "amplitude": float(amplitude * np.sqrt(size)),
             **({"amplitude_parent": amplitude} if space.sites is not None else {}),
             "direction": (np.round(lead, 12) + 0.0).tolist(),
             "direction_symbol": one.symbol(invariant_basis(one.irrep.matrices[child.kept])),
@@ -162,13 +165,13 @@ def _exponents(search: Search, child: Child, primary: tuple[int, ...]) -> dict[i
         hermitian=True,
     )
     lead, least = _part(search, child, primary), 1e-3 * search.objective.slope * float(np.abs(inverse).max())
+    found: dict[int, float | None] = dict.fromkeys(others)
     for scales in search.objective.scales:
         followed = [_follow(search, scale * lead, basis, inverse) for scale in scales]
-        if any(follow is None for follow in followed):
-            continue
-        sizes = {i: [float(np.linalg.norm(fixed[i].T @ follow)) for follow in followed] for i in others}
-        return {i: _exponent(found) if min(found) > least else None for i, found in sizes.items()}
-    return {}
+        for i in (i for i in others if found[i] is None):
+            sizes = [np.linalg.norm(fixed[i].T @ follow) if follow is not None else 0.0 for follow in followed]
+            found[i] = _exponent(sizes) if min(sizes) > least else None
+    return found
 
 
 def _follow(search: Search, lead: np.ndarray, basis: np.ndarray, inverse: np.ndarray) -> np.ndarray | None:
@@ -188,10 +191,10 @@ def _follow(search: Search, lead: np.ndarray, basis: np.ndarray, inverse: np.nda
     return None
 
 
-def _exponent(sizes: list[float]) -> float:
-    """The power of halved scales with which sizes fall, without its own quadratic error."""
+def _exponent(sizes: list[float]) -> float | None:
+    """The power of halved scales with which sizes fall, without its own quadratic error; None where they do not yet."""
     coarse, fine = np.log2(sizes[0] / sizes[1]), np.log2(sizes[1] / sizes[2])
-    return float((4 * fine - coarse) / 3)
+    return float((4 * fine - coarse) / 3) if abs(coarse - fine) < _SETTLED else None
 
 
 def _results(search: Search, children: list[Child]) -> dict[str, Any]:
@@ -227,11 +230,26 @@ def _told(search: Search, child: Child) -> dict[str, Any]:
         "components": _components(search, child),
         "vector": child.vector.reshape(search.space.shape).tolist(),
     }
-    if search.space.displacements and (atoms := search.space.sites) is not None:
-        positions = atoms.positions + (search.origin + child.vector).reshape(-1, 3)
+    if search.space.displacements and search.space.sites is not None:
+        atoms = search.space.sites.copy()
+        atoms.positions += (search.origin + child.vector).reshape(-1, 3)
         species = atoms.get_chemical_symbols()
-        found["structure"] = {"cell": atoms.cell.array.tolist(), "species": species, "positions": positions.tolist()}
+        found["structure"] = {
+            "cell": atoms.cell.array.tolist(),
+            "species": species,
+            "positions": atoms.positions.tolist(),
+        }
+        found["space_group"] = _own_group(atoms)
     return found
+
+
+def _own_group(atoms: Atoms) -> dict[str, Any] | None:
+    """A structure's own space group, which may have more operations than the parent had; None where there is none."""
+    try:
+        group = crystal(atoms).group
+    except InputError:
+        return None
+    return {"number": group.number, "symbol": group.symbol}
 
 
 def _verdict(search: Search, children: list[Child]) -> str:

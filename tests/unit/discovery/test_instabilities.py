@@ -1,13 +1,23 @@
 """From an objective to its unstable irreps and the children below: cases with known answers, and what is refused."""
 
+import json
+from functools import cache
+
 import numpy as np
 import pytest
 import torch
 from ase import Atoms
+from ase.build import bulk
+from ase.calculators.calculator import Calculator, all_changes
+from ase.calculators.lj import LennardJones
+from ase.neighborlist import neighbor_list
+from scipy.optimize import minimize
 
+from subduce.config import InputError
 from subduce.crystals import crystal
 from subduce.discovery import group_space, instabilities, site_space
-from subduce.groups import dihedral, point_group
+from subduce.discovery._objective import SpaceIrrep, isotropy_spaces, of_calculator
+from subduce.groups import dihedral, isotropy_subgroups, point_group
 
 
 def ground(record):
@@ -119,60 +129,203 @@ def test_an_improper_mode_follows_with_the_cube():
     assert np.sign(vector[2]) == np.sign(np.cos(3 * angle))
 
 
-def simple_cubic():
-    return crystal(Atoms("Po", cell=[4.0] * 3, pbc=True))
+@cache
+def simple_cubic(axial=False):
+    """Vectors on the sites of a 2 × 2 × 2 lattice."""
+    return site_space(crystal(Atoms("Po", cell=[4.0] * 3, pbc=True)), 2, axial=axial)
 
 
 class EffectiveHamiltonian:
     """A vector on each site of a 2 × 2 × 2 lattice: a local well, and bonds along and across their direction."""
 
-    def __init__(self, space, along, across, mixed):
-        places = np.rint(space.sites.positions / 4.0).astype(int) % 2
-        order = np.lexsort(places.T[::-1])
-        self.grid = torch.from_numpy(order.copy())
-        self.along, self.across, self.mixed = along, across, mixed
+    def __init__(self, along, across, mixed):
+        places = np.rint(simple_cubic().sites.positions / 4.0).astype(int) % 2
+        self.order = torch.from_numpy(np.lexsort(places.T[::-1]).copy())
+        self.strengths = (torch.eye(3, dtype=torch.float64) * (along - across) + across).reshape(3, 1, 1, 1, 3)
+        self.mixed = mixed
 
     def __call__(self, u):
-        field = u[self.grid].reshape(2, 2, 2, 3)
-        local = -0.5 * (u**2).sum() + 0.25 * (u**4).sum()
+        field = u[self.order].reshape(2, 2, 2, 3)
         x, y, z = (u**2).T
-        local = local + 0.5 * self.mixed * (x * y + y * z + z * x).sum()
-        bonds = 0.0
-        for axis in range(3):
-            pairs = field * torch.roll(field, -1, axis)
-            strength = torch.full((3,), self.across, dtype=u.dtype)
-            strength[axis] = self.along
-            bonds = bonds + (pairs * strength).sum()
-        return local + bonds
+        energy = -0.5 * (u**2).sum() + 0.25 * (u**4).sum() + 0.5 * self.mixed * (x * y + y * z + z * x).sum()
+        return energy + sum((s * field * torch.roll(field, -1, a)).sum() for a, s in enumerate(self.strengths))
 
 
-# couplings, irrep's number, wave vector of the lowest, one component, three components: (number, per site)
+class Wells(Calculator):
+    """The same as a calculator of eV and Å."""
+
+    implemented_properties = ("energy", "forces")
+
+    def __init__(self, hamiltonian):
+        super().__init__()
+        self.hamiltonian = hamiltonian
+
+    def calculate(self, atoms=None, properties=("energy",), system_changes=all_changes):
+        super().calculate(atoms, properties, system_changes)
+        u = torch.tensor(atoms.positions - simple_cubic().sites.positions, requires_grad=True)
+        energy = self.hamiltonian(u)
+        (slope,) = torch.autograd.grad(energy, u)
+        self.results = {"energy": float(energy.detach()), "forces": -slope.numpy()}
+
+
+# bonds along and across, irrep, wave vector; space groups of polar and of axial vectors, one and three components
 HAMILTONIANS = [
-    ((-0.05, -0.05), "GM4", [0, 0, 0], {False: (99, 160), True: (83, 148)}),
-    ((0.05, 0.05), "R4", [0.5, 0.5, 0.5], {False: (139, 166), True: (140, 167)}),
-    ((-0.05, 0.05), "M3", [0.5, 0.5, 0], {False: (129, 217), True: (127, 204)}),
-    ((0.05, -0.05), "X3", [0, 0, 0.5], {False: (123, 221), True: (124, 222)}),
+    ((-0.05, -0.05), "GM4", [0, 0, 0], (99, 160), (83, 148)),
+    ((0.05, 0.05), "R4", [0.5, 0.5, 0.5], (139, 166), (140, 167)),
+    ((-0.05, 0.05), "M3", [0, 0.5, 0.5], (129, 217), (127, 204)),
+    ((0.05, -0.05), "X3", [0, 0, 0.5], (123, 221), (124, 222)),
 ]
 
 
-@pytest.mark.parametrize("axial", [False, True])
-@pytest.mark.parametrize("mixed", [2.0, 0.5])
-@pytest.mark.parametrize(("couplings", "name", "k", "groups"), HAMILTONIANS)
-def test_an_effective_hamiltonian_condenses_at_the_wave_vector_that_its_bonds_ask_for(
-    couplings, name, k, groups, mixed, axial
-):
-    space = site_space(simple_cubic(), 2, axial=axial)
-    record = instabilities(EffectiveHamiltonian(space, *couplings, mixed), space, dimensions=1)
+def assert_condensed(record, name, k, energy, size):
     lowest = record.results["unstable"][0]
-    assert lowest["irrep"] == name + ("+" if axial else "-")
-    assert sorted(abs(x) for x in lowest["k"]) == sorted(k)
+    assert lowest["irrep"] == name
+    assert sorted(np.abs(lowest["k"])) == k
     assert lowest["dimension"] == 3
-    assert lowest["eigenvalue"] == pytest.approx(-1.3)
+    assert lowest["eigenvalue"] == pytest.approx(-1.3, abs=1e-3)
     child = ground(record)
-    assert child["energy"] / 8 == pytest.approx(-0.4225 if mixed == 2.0 else -0.63375, abs=1e-6)
+    assert child["energy"] / 8 == pytest.approx(energy, abs=1e-6)
     assert child["stable"]
-    assert child["subgroup"]["number"] == groups[axial][mixed < 1]
     (mode,) = child["components"]
-    assert mode["irrep"] == lowest["irrep"]
+    assert mode["irrep"] == name
     assert mode["primary"]
-    assert np.abs(np.asarray(child["vector"])).max() == pytest.approx(1.1402 if mixed == 2.0 else 0.806, abs=1e-3)
+    assert mode["amplitude_parent"] == pytest.approx(np.linalg.norm(child["vector"]) / 8**0.5)
+    assert np.abs(child["vector"]).max() == pytest.approx(size, abs=1e-3)
+
+
+@pytest.mark.parametrize(("mixed", "energy", "size"), [(2.0, -0.42250, 1.1402), (0.5, -0.63375, 0.806)])
+@pytest.mark.parametrize(("bonds", "name", "k", "polar", "turns"), HAMILTONIANS)
+def test_bonds_decide_at_which_wave_vector_a_field_condenses(bonds, name, k, polar, turns, mixed, energy, size):
+    record = instabilities(EffectiveHamiltonian(*bonds, mixed), simple_cubic(), dimensions=1, threshold=1.25)
+    assert_condensed(record, f"{name}-", k, energy, size)
+    child = ground(record)
+    three = mixed < 1
+    assert child["subgroup"]["number"] == polar[three]
+    assert child["space_group"]["number"] == (221 if name == "GM4" else polar[three])  # a shift of the whole is no change
+    assert child["domains"] == (8 if three else 6)
+    axial = simple_cubic(axial=True)  # the energy is the same if each vector is a rotation, the subgroup is another
+    vector = np.asarray(child["vector"]).ravel()
+    assert axial.called(axial.keeping(vector, 1e-5))["number"] == turns[three]
+
+
+def test_axial_vectors_have_irreps_of_the_other_parity():
+    record = instabilities(EffectiveHamiltonian(0.05, 0.05, 2.0), simple_cubic(axial=True), dimensions=1)
+    assert_condensed(record, "R4+", [0.5, 0.5, 0.5], -0.42250, 1.1402)
+    assert ground(record)["subgroup"] == {"number": 140, "symbol": "I4/mcm", "index": 6, "cell_size": 2}
+
+
+def test_a_calculator_says_the_same_as_the_function_that_it_wraps():
+    record = instabilities(Wells(EffectiveHamiltonian(-0.05, 0.05, 2.0)), simple_cubic(), dimensions=1, threshold=1.25)
+    assert_condensed(record, "M3-", [0, 0.5, 0.5], -0.42250, 1.1402)
+    assert ground(record)["subgroup"]["number"] == 129
+
+
+def lennard_jones():
+    return LennardJones(sigma=1.0, epsilon=1.0, rc=2.5, ro=2.0, smooth=True)
+
+
+def test_a_simple_cubic_lennard_jones_crystal_lists_its_instabilities_and_finds_its_ground_state():
+    space = site_space(crystal(Atoms("Ar", cell=[1.08] * 3, pbc=True)), 2)
+    record = instabilities(lennard_jones(), space, dimensions=1)
+    objective = of_calculator(lennard_jones(), space.sites, None)
+    nothing = np.zeros(space.dim)
+    columns, _ = objective.columns(nothing, np.eye(space.dim))
+    values = np.linalg.eigvalsh((columns + columns.T) / 2)
+    listed = sorted(v for row in record.results["irreps"] for v in np.repeat(row["eigenvalues"], row["dimension"]))
+    np.testing.assert_allclose(listed, values, atol=5e-3 * values.max())
+    assert [(row["irrep"], row["dimension"]) for row in record.results["unstable"]] == [("M3-", 3), ("X5-", 6)]
+    assert sum(row["dimension"] for row in record.results["unstable"]) == (values < -1).sum()
+    lowest, random = ground(record), np.random.default_rng(0)
+    for _ in range(3):
+        start = 0.08 * random.normal(size=space.dim)
+        found = minimize(objective.value, start, jac=True, method="BFGS", options={"gtol": 1e-4})
+        assert lowest["energy"] <= found.fun - record.results["energy"] + 1e-3
+    assert lowest["space_group"] == {"number": 148, "symbol": "R-3"}
+    for child in record.results["children"]:
+        assert child["energy"] < 0
+        assert child["domains"] == child["subgroup"]["index"]
+
+
+def test_a_face_centred_lennard_jones_crystal_is_stable_and_its_shifts_are_no_instability():
+    record = instabilities(lennard_jones(), site_space(crystal(bulk("Ar", "fcc", a=1.55)), 2))
+    assert record.results["unstable"] == record.results["children"] == []
+    assert record.results["ground_state"] is None
+    assert record.results["verdict"].startswith("Stable")
+    assert record.results["irreps"][0]["eigenvalues"] == pytest.approx([0.0], abs=1e-6)
+    json.loads(record.to_json())
+
+
+class Octahedra:
+    """Stiff octahedra of anions, and a large cation that pulls at its twelve neighbours."""
+
+    def __init__(self, sites, pull):
+        first, second, self.apart = (torch.from_numpy(part) for part in neighbor_list("ijD", sites, 3.0))
+        self.pairs, self.pull = (first, second), pull
+        kinds = np.sort(sites.numbers[np.stack(self.pairs)], axis=0)
+        self.cations = torch.from_numpy(np.flatnonzero(sites.numbers == 38))
+        self.bonds = [torch.from_numpy((kinds == [[a], [b]]).all(axis=0)) for a, b in ((8, 22), (8, 8), (8, 38))]
+
+    def __call__(self, u):
+        first, second = self.pairs
+        length = torch.linalg.norm(self.apart + u[second] - u[first], dim=1)
+        centre, edge, cation = (length[bond] for bond in self.bonds)
+        near = (2.3 / cation) ** 6
+        stiff = 10 * ((centre - 2.0) ** 2).sum() + 2.5 * ((edge - 8**0.5) ** 2).sum()
+        return (stiff + self.pull * (near**2 - 2 * near).sum()) / 2 + (u[self.cations] ** 2).sum()
+
+
+def test_tilts_of_stiff_octahedra_drive_secondary_modes():
+    sites = [[0.5, 0.5, 0.5], [0, 0, 0], [0.5, 0, 0], [0, 0.5, 0], [0, 0, 0.5]]
+    space = site_space(crystal(Atoms("SrTiO3", cell=[4.0] * 3, pbc=True, scaled_positions=sites)), 2)
+    record = instabilities(Octahedra(space.sites, 0.3), space, dimensions=1)
+    for row in record.results["children"][:12]: print(row["along"], row["subgroup"], row["energy"], row["stable"], [(c["irrep"], round(c["amplitude"],3), c["direction_symbol"], c["primary"], c["exponent"]) for c in row["components"]])
+    print(record.seconds, record.results["unstable"])
+    assert 0
+
+
+@pytest.mark.parametrize("name", ["Oh", "D6h", "Td", "C4", "T"])
+def test_isotropy_directions_are_those_of_the_lattice_of_subgroups(name):
+    group = point_group(name)
+    for irrep in group.irreps:
+        known = {(way.dimension, way.direction) for way in isotropy_subgroups(group, irrep) if way.dimension}
+        assert {(basis.shape[1], symbol) for basis, symbol in isotropy_spaces(SpaceIrrep(irrep), irrep.dim)} == known
+
+
+def test_what_a_group_changes_is_refused():
+    with pytest.raises(InputError, match="not invariant under the group of T1u of Oh"):
+        instabilities(lambda p: (p @ p) + 0.1 * p[0], group_space(point_group("Oh"), "T1u"))
+    with pytest.raises(InputError, match="no point of high symmetry"):
+        instabilities(landau(1, 2, 0), group_space(point_group("Oh"), "T1u"), at=[0.1, 0, 0])
+    with pytest.raises(InputError, match="without end"):
+        instabilities(lambda p: -p.sum(), group_space(point_group("Oh"), "A1g"))
+
+
+def test_an_objective_without_a_lower_bound_has_warnings_in_place_of_children():
+    results = instabilities(lambda p: -(p @ p), group_space(point_group("Oh"), "T1u")).results
+    assert results["children"] == []
+    assert results["ground_state"] is None
+    assert any("falls without end" in text for text in results["warnings"])
+
+
+def test_a_symmetric_point_is_first_moved_to_its_own_minimum():
+    space = group_space(point_group("Oh"), ["A1g", "T1u"])
+    record = instabilities(lambda x: (x[0] - 0.3) ** 2 - x[0] * (x[1:] ** 2).sum() + (x[1:] ** 4).sum(), space)
+    assert record.results["origin"] == pytest.approx([0.3, 0, 0, 0], abs=1e-6)
+    assert record.results["unstable"][0]["eigenvalue"] == pytest.approx(-0.6, abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda: group_space(point_group("Oh"), np.ones((3, 2, 2))), "a square matrix for each of 48"),
+        (lambda: group_space(point_group("C4"), 2 * point_group("C4").matrices), "no orthogonal representation"),
+        (lambda: instabilities(lennard_jones(), group_space(point_group("Oh"), "T1u")), "site_space"),
+        (lambda: instabilities(lennard_jones(), simple_cubic(axial=True)), "displacements of all sites"),
+        (lambda: instabilities(lambda x: x, group_space(point_group("Oh"), "T1u")), "one number"),
+        (lambda: instabilities(landau(1, 2, 0), group_space(point_group("Oh"), "T1u"), at=[0.0]), "1 components"),
+        (lambda: instabilities(landau(1, 2, 0), group_space(point_group("Oh"), "T1u"), dimensions=0), "at least 1"),
+    ],
+)
+def test_misuse_is_named(call, words):
+    with pytest.raises(ValueError, match=words):
+        call()
