@@ -63,8 +63,7 @@ class Search:
     def blocks(self) -> tuple[tuple[SpaceIrrep, np.ndarray, np.ndarray, bool], ...]:
         """Of every irrep: itself, its basis as columns, the Hessian in them, and whether slopes jump there."""
         found = []
-        for done, (one, basis) in enumerate(self.space.parts):
-            self.progress(done, len(self.space.parts))
+        for one, basis in self.space.parts:
             first, jumps = self.objective.columns(self.origin, basis[:, :, 0].T)
             images = self.space.images(first)
             weights = one.irrep.matrices[:, :, 0] * (one.irrep.dim / len(images))
@@ -104,12 +103,13 @@ class Search:
         found: list[Child] = []
         ways = [(m, *way) for m in self.unstable for way in isotropy_spaces(m.of, self.dimensions)]
         for done, (multiplet, basis, symbol) in enumerate(ways):
-            self.progress(done, len(ways))
+            self.progress(done, 2 * len(ways))
             kept = np.linalg.norm(multiplet.of.irrep.matrices @ basis - basis, axis=(1, 2)) < 1e-6
             name = f"{multiplet.of.irrep.name} {symbol}"
             for start in _starts(basis, multiplet.of.irrep.matrices):
                 self._add(found, self._descended(multiplet.vectors @ start, kept, name))
-        for child in list(found):
+        for done, child in enumerate(list(found)):
+            self.progress(len(ways) + done, len(ways) + len(found))
             released = self._released(child)
             if released is not None:
                 found[found.index(child)] = replace(child, stable=False)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 from ase import Atoms
-from ase.calculators.calculator import Calculator
+from ase.calculators.calculator import BaseCalculator
 from jaxtyping import Float
 
 from subduce.config import InputError
@@ -24,7 +24,7 @@ _SETTLED = 0.2  # powers read off at two scales differ by less where the scales 
 
 
 def instabilities(
-    objective: Callable | Calculator,
+    objective: Callable | BaseCalculator,
     space: Space,
     *,
     at: Float[np.ndarray, " dim"] | None = None,
@@ -36,17 +36,19 @@ def instabilities(
 ) -> Record:
     """The unstable irreps of an objective at a point of high symmetry, and the children that descents along them reach.
 
-    `objective` is a function of a vector of the space (a torch tensor: derivatives are exact; or an array, giving the
-    energy or the energy and its slope), or an ASE calculator on a space of sites (eV, Å). `at` is the symmetric point,
-    0 by default; it is moved to its minimum among the vectors that the whole group keeps. One column of the Hessian is
-    computed for each copy of an irrep; `step` is that of differences where they are needed (0.01 Å for calculators).
-    Eigenvalues below minus `threshold` are unstable, by default three times the errors of the differences. Descents
-    start along every isotropy direction with up to `dimensions` free amplitudes, first among the vectors that its
-    subgroup keeps, then among all.
+    `objective` is a function of a vector of the space (a torch tensor, derived exactly; or an array, for which it gives
+    the energy, or the energy and its slope), or an ASE calculator on a space of displacements (eV, Å). `at` is the
+    symmetric point, 0 by default; it is moved to its minimum among the vectors that the whole group keeps. One column
+    of the Hessian is computed for each copy of an irrep, by differences over `step` (0.01 Å for calculators) where it
+    is not exact; `step` also sets the scale of vectors, about 1/1000 of a usual length. Eigenvalues below minus
+    `threshold` are unstable, by default three times what the differences may be wrong by. Descents start along every
+    isotropy direction with up to `dimensions` free amplitudes, first among the vectors that its subgroup keeps, then,
+    pushed off, among all. The cell stays as it is.
 
-    Results: `irreps` (eigenvalues by irrep), `unstable`, `children` (subgroup, energy below the symmetric point, number
-    of domains, whether it is `stable` or a saddle, for displacements the `structure` and its own `space_group`, `components` by irrep: `primary`, or following with an `exponent`),
-    `ground_state` (its place among the children, None without one), `warnings`, `methods`.
+    Results: `irreps` with their eigenvalues (None at the tip of a cone), `unstable`, `children` (`subgroup` of the
+    parent that is kept, number of `domains`, `energy` from the symmetric point, whether it is `stable` or a saddle, its
+    `components` by irrep: `primary`, or following with an `exponent`; displacements with the `structure` and its own
+    `space_group`), `ground_state` (its place among the children, None without one), `warnings`, `methods`.
 
     Raises `InputError` for an objective that the group changes.
 
@@ -69,7 +71,7 @@ def instabilities(
 
 
 def _search(
-    objective: Callable | Calculator,
+    objective: Callable | BaseCalculator,
     space: Space,
     at: np.ndarray | None,
     step: float | None,
@@ -82,8 +84,8 @@ def _search(
     origin = np.zeros(space.dim) if at is None else np.asarray(at, dtype=np.float64).ravel()
     if origin.shape != (space.dim,):
         raise ValueError(f"`at` has {origin.size} components, a vector of {space.name} has {space.dim}")
-    if isinstance(objective, Calculator):
-        if not space.displacements:
+    if isinstance(objective, BaseCalculator):
+        if space.sites is None or not space.displacements:
             raise ValueError("a calculator needs a space of displacements of all sites; see site_space")
         about = of_calculator(objective, space.sites, step)
     else:
@@ -169,7 +171,7 @@ def _exponents(search: Search, child: Child, primary: tuple[int, ...]) -> dict[i
     for scales in search.objective.scales:
         followed = [_follow(search, scale * lead, basis, inverse) for scale in scales]
         for i in (i for i in others if found[i] is None):
-            sizes = [np.linalg.norm(fixed[i].T @ follow) if follow is not None else 0.0 for follow in followed]
+            sizes = [0.0 if follow is None else float(np.linalg.norm(fixed[i].T @ follow)) for follow in followed]
             found[i] = _exponent(sizes) if min(sizes) > least else None
     return found
 
@@ -201,7 +203,7 @@ def _results(search: Search, children: list[Child]) -> dict[str, Any]:
     """What a record holds."""
     rows = []
     for one, _, _, _ in search.blocks:
-        values = [m.eigenvalue for m in search.multiplets if m.of is one]
+        values = [None if m.cusp else m.eigenvalue for m in search.multiplets if m.of is one]
         below = [m for m in search.unstable if m.of is one]
         rows.append({**one.label, "eigenvalues": values, "unstable": len(below)})
     unstable = [{**m.of.label, "eigenvalue": None if m.cusp else m.eigenvalue, "cusp": m.cusp} for m in search.unstable]

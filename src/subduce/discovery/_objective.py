@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 from ase import Atoms
-from ase.calculators.calculator import Calculator
+from ase.calculators.calculator import BaseCalculator
 from jaxtyping import Bool, Float, Int
 
 from subduce.config import InputError
@@ -296,13 +296,13 @@ def of_function(function: Callable, shape: tuple[int, ...], step: float | None) 
     except (RuntimeError, TypeError):  # numpy functions refuse tensors that want slopes
         differentiable = False
     if not differentiable:
-        return Objective(plain, None, 10 * step, 1e-5, 1e-7, 0.3, 1e3)
+        return Objective(plain, None, 10 * step, 1e-5, 1e-7, 300 * step, 1e6 * step)
     if energy.numel() != 1:
         raise ValueError(f"an objective gives one number, this one has the shape {tuple(energy.shape)}")
-    return Objective(value, exact, step, 1e-7, _SLOPE, 0.3, 1e3)
+    return Objective(value, exact, step, 1e-7, _SLOPE, 300 * step, 1e6 * step)
 
 
-def of_calculator(calculator: Calculator, ideal: Atoms, step: float | None) -> Objective:
+def of_calculator(calculator: BaseCalculator, ideal: Atoms, step: float | None) -> Objective:
     """An objective that is the energy of an ASE calculator (eV) as a function of displacements (Å)."""
     atoms = ideal.copy()
     atoms.calc = calculator
@@ -312,7 +312,8 @@ def of_calculator(calculator: Calculator, ideal: Atoms, step: float | None) -> O
         energy = float(atoms.get_potential_energy())
         return energy, -np.asarray(atoms.get_forces(), dtype=np.float64).ravel()
 
-    return Objective(value, None, step or 0.01, 3e-4, _FORCES, 0.03, 5.0)
+    step = step or 0.01
+    return Objective(value, None, step, 3e-4, _FORCES, 3 * step, 500 * step)
 
 
 def check_invariant(objective: Objective, space: Space, at: np.ndarray, seed: int) -> bool:
@@ -320,6 +321,8 @@ def check_invariant(objective: Objective, space: Space, at: np.ndarray, seed: in
     random = np.random.default_rng(seed)
     moved = at + objective.trial * random.normal(size=space.dim)
     energy, slope = objective.value(moved)
+    if not (np.isfinite(energy) and np.isfinite(slope).all()):
+        raise InputError(f"the objective is {energy} near the symmetric point, where it must be finite and smooth")
     images = space.images(np.stack([moved, slope], axis=1))
     for g in random.permutation(len(images))[:8]:
         other, turned = objective.value(images[g, :, 0])

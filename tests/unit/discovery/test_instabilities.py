@@ -16,8 +16,9 @@ from scipy.optimize import minimize
 from subduce.config import InputError
 from subduce.crystals import crystal
 from subduce.discovery import group_space, instabilities, site_space
-from subduce.discovery._objective import SpaceIrrep, isotropy_spaces, of_calculator
-from subduce.groups import dihedral, isotropy_subgroups, point_group
+from subduce.discovery._descent import Search
+from subduce.discovery._objective import SpaceIrrep, isotropy_spaces, of_calculator, of_function
+from subduce.groups import FiniteGroup, dihedral, isotropy_subgroups, point_group
 
 
 def ground(record):
@@ -201,7 +202,9 @@ def test_bonds_decide_at_which_wave_vector_a_field_condenses(bonds, name, k, pol
     child = ground(record)
     three = mixed < 1
     assert child["subgroup"]["number"] == polar[three]
-    assert child["space_group"]["number"] == (221 if name == "GM4" else polar[three])  # a shift of the whole is no change
+    assert child["space_group"]["number"] == (
+        221 if name == "GM4" else polar[three]
+    )  # a shift of the whole is no change
     assert child["domains"] == (8 if three else 6)
     axial = simple_cubic(axial=True)  # the energy is the same if each vector is a rotation, the subgroup is another
     vector = np.asarray(child["vector"]).ravel()
@@ -262,7 +265,7 @@ class Octahedra:
         first, second, self.apart = (torch.from_numpy(part) for part in neighbor_list("ijD", sites, 3.0))
         self.pairs, self.pull = (first, second), pull
         kinds = np.sort(sites.numbers[np.stack(self.pairs)], axis=0)
-        self.cations = torch.from_numpy(np.flatnonzero(sites.numbers == 38))
+        self.cations = torch.from_numpy(np.flatnonzero(sites.numbers != 8))
         self.bonds = [torch.from_numpy((kinds == [[a], [b]]).all(axis=0)) for a, b in ((8, 22), (8, 8), (8, 38))]
 
     def __call__(self, u):
@@ -271,16 +274,27 @@ class Octahedra:
         centre, edge, cation = (length[bond] for bond in self.bonds)
         near = (2.3 / cation) ** 6
         stiff = 10 * ((centre - 2.0) ** 2).sum() + 2.5 * ((edge - 8**0.5) ** 2).sum()
-        return (stiff + self.pull * (near**2 - 2 * near).sum()) / 2 + (u[self.cations] ** 2).sum()
+        return (stiff + self.pull * (near**2 - 2 * near).sum()) / 2 + 3 * (u[self.cations] ** 2).sum()
 
 
 def test_tilts_of_stiff_octahedra_drive_secondary_modes():
     sites = [[0.5, 0.5, 0.5], [0, 0, 0], [0.5, 0, 0], [0, 0.5, 0], [0, 0, 0.5]]
     space = site_space(crystal(Atoms("SrTiO3", cell=[4.0] * 3, pbc=True, scaled_positions=sites)), 2)
     record = instabilities(Octahedra(space.sites, 0.3), space, dimensions=1)
-    for row in record.results["children"][:12]: print(row["along"], row["subgroup"], row["energy"], row["stable"], [(c["irrep"], round(c["amplitude"],3), c["direction_symbol"], c["primary"], c["exponent"]) for c in row["components"]])
-    print(record.seconds, record.results["unstable"])
-    assert 0
+    assert {row["irrep"] for row in record.results["unstable"]} == {"R4+", "M3+"}
+    found = {child["along"]: child for child in record.results["children"]}
+    table = {"R4+ (0,0,a)": 140, "R4+ (a,a,a)": 167, "R4+ (0,a,a)": 74}  # Howard and Stokes 1998
+    table |= {"M3+ (0;0;a)": 127, "M3+ (a;a;a)": 204, "M3+ (0;a;a)": 139}
+    assert {way: found[way]["subgroup"]["number"] for way in table} == table
+    for child in found.values():
+        assert child["space_group"]["number"] == child["subgroup"]["number"]
+    orthorhombic = next(child for child in found.values() if child["subgroup"]["symbol"] == "Pnma")
+    assert orthorhombic["domains"] == 24
+    modes = {mode["irrep"]: mode for mode in orthorhombic["components"]}
+    assert [name for name, mode in modes.items() if mode["primary"]] == ["R4+", "M3+"]
+    powers = {name: mode["exponent"] for name, mode in modes.items() if not mode["primary"]}
+    assert powers == pytest.approx({"X5+": 2, "R5+": 3, "M2+": 3}, abs=0.01)  # R4+ M3+ X5+; R4+ M3+² R5+; R4+² M3+ M2+
+    assert all(modes[name]["amplitude"] < 0.1 * modes["M3+"]["amplitude"] for name in powers)
 
 
 @pytest.mark.parametrize("name", ["Oh", "D6h", "Td", "C4", "T"])
@@ -289,6 +303,30 @@ def test_isotropy_directions_are_those_of_the_lattice_of_subgroups(name):
     for irrep in group.irreps:
         known = {(way.dimension, way.direction) for way in isotropy_subgroups(group, irrep) if way.dimension}
         assert {(basis.shape[1], symbol) for basis, symbol in isotropy_spaces(SpaceIrrep(irrep), irrep.dim)} == known
+
+
+QUATERNIONS = {
+    "i": [[0, -1, 0, 0], [1, 0, 0, 0], [0, 0, 0, -1], [0, 0, 1, 0]],
+    "j": [[0, 0, -1, 0], [0, 0, 0, 1], [1, 0, 0, 0], [0, -1, 0, 0]],
+}
+
+
+@pytest.mark.parametrize("group", [point_group("D3h"), point_group("C4"), point_group("T"), None], ids=str)
+def test_multiplets_are_eigenvectors_that_turn_as_their_irreps(group):
+    group = group or FiniteGroup.from_matrices(QUATERNIONS, elements="words")
+    matrices = group.regular
+    form = np.random.default_rng(0).normal(size=matrices.shape[1:])
+    form = np.einsum("gij,jk,glk->il", matrices, form + form.T, matrices) / group.order
+    space = group_space(group, matrices)
+    quadratic = torch.from_numpy(form)
+    about = of_function(lambda x: x @ quadratic @ x / 2, space.shape, None)
+    search = Search(about, space, np.zeros(space.dim), 0.0, False, None, 1, 0, [], print)
+    for multiplet in search.multiplets:
+        np.testing.assert_allclose(form @ multiplet.vectors, multiplet.eigenvalue * multiplet.vectors, atol=1e-10)
+        turned = np.einsum("nd,gde->gne", multiplet.vectors, multiplet.of.irrep.matrices)
+        np.testing.assert_allclose(matrices @ multiplet.vectors, turned, atol=1e-10)
+    values = np.concatenate([np.repeat(m.eigenvalue, m.of.irrep.dim) for m in search.multiplets])
+    np.testing.assert_allclose(values, np.linalg.eigvalsh(form), atol=1e-10)
 
 
 def test_what_a_group_changes_is_refused():
