@@ -205,7 +205,7 @@ class Search:
             return energy, basis.T @ slope
 
         small = basis.shape[1] <= _LARGE
-        slope = self.objective.slope * float(np.abs(np.diagonal(factor)).min())
+        slope = self.objective.slope * float(np.abs(np.diagonal(factor)).max())
         options = {"gtol": slope, "maxiter": 1000} | ({} if small else {"ftol": 0.0, "maxcor": _LARGE})
         found = minimize(energy_of, inverse @ start, jac=True, method="BFGS" if small else "L-BFGS-B", options=options)
         return basis @ found.x, float(found.fun)

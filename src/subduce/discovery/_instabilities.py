@@ -1,13 +1,12 @@
 """From an objective to what breaks the symmetry: unstable irreps, the children they lead to, the ground state."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import combinations
 from typing import Any
 
 import numpy as np
-from ase import Atoms
 from ase.calculators.calculator import BaseCalculator
 from jaxtyping import Float
 
@@ -27,10 +26,10 @@ def instabilities(
     objective: Callable | BaseCalculator,
     space: Space,
     *,
-    at: Float[np.ndarray, " dim"] | None = None,
+    at: Sequence[float] | Float[np.ndarray, " dim"] | None = None,
     step: float | None = None,
     threshold: float | None = None,
-    dimensions: int = 2,
+    dimensions: int | None = None,
     seed: int = 0,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Record:
@@ -42,13 +41,14 @@ def instabilities(
     of the Hessian is computed for each copy of an irrep, by differences over `step` (0.01 Å for calculators) where it
     is not exact; `step` also sets the scale of vectors, about 1/1000 of a usual length. Eigenvalues below minus
     `threshold` are unstable, by default three times what the differences may be wrong by. Descents start along every
-    isotropy direction with up to `dimensions` free amplitudes, first among the vectors that its subgroup keeps, then,
-    pushed off, among all. The cell stays as it is.
+    isotropy direction with up to `dimensions` free amplitudes (2; 1 for calculators), first among the vectors that its
+    subgroup keeps, then, pushed off, among all. The cell stays as it is.
 
-    Results: `irreps` with their eigenvalues (None at the tip of a cone), `unstable`, `children` (`subgroup` of the
-    parent that is kept, number of `domains`, `energy` from the symmetric point, whether it is `stable` or a saddle, its
-    `components` by irrep: `primary`, or following with an `exponent`; displacements with the `structure` and its own
-    `space_group`), `ground_state` (its place among the children, None without one), `warnings`, `methods`.
+    Results: `verdict`, `parent`, `irreps` with their eigenvalues (None at the tip of a cone), `unstable`, `children`
+    (`subgroup` of the parent that is kept, number of `domains`, `energy` from the symmetric point, whether it is
+    `stable` or a saddle, its `components` by irrep: `primary`, or following with an `exponent`; displacements with the
+    `structure` and its own `space_group`), `ground_state` (its place among the children, None without one),
+    `warnings`, `methods`.
 
     Raises `InputError` for an objective that the group changes.
 
@@ -61,6 +61,7 @@ def instabilities(
     ('T1u', 'C3v([111])')
     """
     began = time.monotonic()
+    dimensions = dimensions if dimensions is not None else 1 if isinstance(objective, BaseCalculator) else 2
     if dimensions < 1:
         raise ValueError(f"dimensions must be at least 1, got {dimensions}")
     search = _search(objective, space, at, step, threshold, dimensions, seed, progress)
@@ -73,7 +74,7 @@ def instabilities(
 def _search(
     objective: Callable | BaseCalculator,
     space: Space,
-    at: np.ndarray | None,
+    at: Sequence[float] | np.ndarray | None,
     step: float | None,
     threshold: float | None,
     dimensions: int,
@@ -209,6 +210,8 @@ def _results(search: Search, children: list[Child]) -> dict[str, Any]:
     unstable = [{**m.of.label, "eigenvalue": None if m.cusp else m.eigenvalue, "cusp": m.cusp} for m in search.unstable]
     return {
         "verdict": _verdict(search, children),
+        "parent": search.space.called(np.ones(len(search.space.turns), dtype=bool)),
+        **_structure(search, np.zeros(search.space.dim)),
         "energy": search.energy,
         "origin": search.origin.reshape(search.space.shape).tolist(),
         "irreps": rows,
@@ -232,26 +235,26 @@ def _told(search: Search, child: Child) -> dict[str, Any]:
         "components": _components(search, child),
         "vector": child.vector.reshape(search.space.shape).tolist(),
     }
-    if search.space.displacements and search.space.sites is not None:
-        atoms = search.space.sites.copy()
-        atoms.positions += (search.origin + child.vector).reshape(-1, 3)
-        species = atoms.get_chemical_symbols()
-        found["structure"] = {
-            "cell": atoms.cell.array.tolist(),
-            "species": species,
-            "positions": atoms.positions.tolist(),
-        }
-        found["space_group"] = _own_group(atoms)
-    return found
+    return found | _structure(search, child.vector)
 
 
-def _own_group(atoms: Atoms) -> dict[str, Any] | None:
-    """A structure's own space group, which may have more operations than the parent had; None where there is none."""
+def _structure(search: Search, vector: Float[np.ndarray, " dim"]) -> dict[str, Any]:
+    """The structure at a vector of displacements, and its own space group, which may hold more than the parent's.
+
+    Nothing for other vectors; the group is None where atoms are too near each other.
+    """
+    if search.space.sites is None or not search.space.displacements:
+        return {}
+    atoms = search.space.sites.copy()
+    atoms.positions += (search.origin + vector).reshape(-1, 3)
+    cell, positions = atoms.cell.array.tolist(), atoms.positions.tolist()
     try:
         group = crystal(atoms).group
+        own = {"number": group.number, "symbol": group.symbol}
     except InputError:
-        return None
-    return {"number": group.number, "symbol": group.symbol}
+        own = None
+    structure = {"cell": cell, "species": atoms.get_chemical_symbols(), "positions": positions}
+    return {"structure": structure, "space_group": own}
 
 
 def _verdict(search: Search, children: list[Child]) -> str:
@@ -277,6 +280,5 @@ def _methods(search: Search) -> str:
         f"direction with up to {search.dimensions} free amplitudes the objective was minimised among the vectors that "
         "the isotropy subgroup keeps, then, from a point pushed off it, among all; children that the group maps onto "
         "each other are one. Primary are the fewest irreps whose parts keep no more than the child; of the others, the "
-        f"exponent is that of their amplitude against the primary one's, scaled to small values "
-        "of the child's and extrapolated to zero."
+        "exponent is that of their amplitude against the primary one's, scaled down and extrapolated to zero."
     )

@@ -212,7 +212,7 @@ def test_bonds_decide_at_which_wave_vector_a_field_condenses(bonds, name, k, pol
 
 
 def test_axial_vectors_have_irreps_of_the_other_parity():
-    record = instabilities(EffectiveHamiltonian(0.05, 0.05, 2.0), simple_cubic(axial=True), dimensions=1)
+    record = instabilities(EffectiveHamiltonian(0.05, 0.05, 2.0), simple_cubic(axial=True), dimensions=1, threshold=1.0)
     assert_condensed(record, "R4+", [0.5, 0.5, 0.5], -0.42250, 1.1402)
     assert ground(record)["subgroup"] == {"number": 140, "symbol": "I4/mcm", "index": 6, "cell_size": 2}
 
@@ -229,7 +229,7 @@ def lennard_jones():
 
 def test_a_simple_cubic_lennard_jones_crystal_lists_its_instabilities_and_finds_its_ground_state():
     space = site_space(crystal(Atoms("Ar", cell=[1.08] * 3, pbc=True)), 2)
-    record = instabilities(lennard_jones(), space, dimensions=1)
+    record = instabilities(lennard_jones(), space)
     objective = of_calculator(lennard_jones(), space.sites, None)
     nothing = np.zeros(space.dim)
     columns, _ = objective.columns(nothing, np.eye(space.dim))
@@ -244,6 +244,10 @@ def test_a_simple_cubic_lennard_jones_crystal_lists_its_instabilities_and_finds_
         found = minimize(objective.value, start, jac=True, method="BFGS", options={"gtol": 1e-4})
         assert lowest["energy"] <= found.fun - record.results["energy"] + 1e-3
     assert lowest["space_group"] == {"number": 148, "symbol": "R-3"}
+    assert record.results["space_group"] == {"number": 221, "symbol": "Pm-3m"}
+    assert record.results["parent"] == {"number": 221, "symbol": "Pm-3m", "index": 1, "cell_size": 1}
+    moved = np.asarray(lowest["structure"]["positions"]) - record.results["structure"]["positions"]
+    np.testing.assert_allclose(moved, lowest["vector"], atol=1e-12)
     for child in record.results["children"]:
         assert child["energy"] < 0
         assert child["domains"] == child["subgroup"]["index"]
