@@ -17,6 +17,7 @@ SURFACE = {
     "o3": "How things turn: irreps, couplings, harmonics, tensors.",
     "kernels": "The one operator that carries the cost.",
     "groups": "Finite groups: irreps, subgroups, and how O(3) subduces to them.",
+    "crystals": "Space groups, their irreps by wave vector, and distortions as fields in a parent.",
     "nn": "Layers.",
     "data": "Structures, graphs, and sets larger than memory.",
     "models": "From a graph to energies, and every derivative around them.",

@@ -18,7 +18,7 @@ def perovskite(origin: str = "B") -> ase.Atoms:
 
 
 def distorted(moves=(), r=(0, 0, 0), m=(0, 0, 0)) -> ase.Atoms:
-    """A perovskite of 2 × 2 × 2 cells, with out-of-phase tilts `r` and in-phase tilts `m` (Å of an anion) about x, y, z.
+    """A perovskite of 2 × 2 × 2 cells with out-of-phase tilts `r` and in-phase tilts `m` about x, y, z, Å of an anion.
 
     `moves` are (site, wave vector in halves, displacement in Å): the site of the cell n moves by cos(π q·n) times it.
     """

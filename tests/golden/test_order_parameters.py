@@ -1,10 +1,11 @@
 """Distortions whose irreps, amplitudes and space groups are known."""
 
+import ase
 import numpy as np
 import pytest
 
-from tests.distortions import breathing, distorted, jahn_teller, manganite, perovskite, polar, presented
 from subduce.discovery import order_parameters
+from tests.distortions import breathing, distorted, jahn_teller, manganite, perovskite, polar, presented
 
 a, b, c = 0.11, 0.17, 0.23
 
@@ -110,7 +111,9 @@ CASES = {  # moves, r, m, space group, irreps with amplitudes where stated
     "Q3 at R": (jahn_teller(0.05, (1, 1, 1), third=True), (0, 0, 0), (0, 0, 0), 139, {"R3+": 0.1732}),
     "breathing": (breathing(0.05), (0, 0, 0), (0, 0, 0), 225, {"R1+": 0.1225}),
     "nickelate": (breathing(0.05), (b, b, 0), (0, 0, a), 14, {"R4+": 0.68, "M3+": 0.3111, "R1+": 0.1732}),
-    "tilts, Q2 at M": (jahn_teller(0.05, (1, 1, 0)), (b, b, 0), (0, 0, a), 62, {"R4+": 0.68, "M3+": 0.3111, "M2+": 0.1414}),
+    "tilts, Q2 at M": (
+        jahn_teller(0.05, (1, 1, 0)), (b, b, 0), (0, 0, a), 62, {"R4+": 0.68, "M3+": 0.3111, "M2+": 0.1414},
+    ),
     "antipolar, one arm": ([("B", (0, 0, 1), (0, 0, 0.1))], (0, 0, 0), (0, 0, 0), 123, {"X3-": None}),
     "antipolar, three arms": (
         [("B", (0, 0, 1), (0, 0, 0.1)), ("B", (0, 1, 0), (0, 0.1, 0)), ("B", (1, 0, 0), (0.1, 0, 0))],
@@ -177,3 +180,68 @@ def test_presentation_does_not_matter(noise, close):
         assert modes["R4+"]["amplitude"] == pytest.approx(0.68, abs=close)
         assert modes["M3+"]["amplitude"] == pytest.approx(0.3111, abs=close)
         assert modes["R4+"]["direction_symbol"] == "(0,a,a)"
+
+
+def test_many_frames_tell_what_is_significant():
+    generator = np.random.default_rng(1)
+    child = distorted(r=(0, b, b), m=(a, 0, 0))
+    frames = [child.copy() for _ in range(50)]
+    for frame in frames:
+        frame.positions += 0.01 * generator.standard_normal(frame.positions.shape)
+    results, modes = found(perovskite(), frames)
+    assert results["child"]["number"] == 62
+    assert set(modes) == {"R4+", "M3+"}
+    for irrep, amplitude in (("R4+", 0.68), ("M3+", 0.3111)):
+        low, high = modes[irrep]["interval"]
+        assert modes[irrep]["p_value"] < 1e-20
+        assert low < modes[irrep]["amplitude"] < high
+        assert modes[irrep]["amplitude"] == pytest.approx(amplitude, abs=0.01)
+        # a component of a mode is as uncertain as a coordinate of the file, averaged over the two cells that it holds
+        assert high - low == pytest.approx(2 * 2.01 * 0.01 / np.sqrt(2 * 50), rel=0.4)
+    absent = {s["irrep"]: s["p_value"] for s in results["secondary"] if s["kind"] == "displacement"}
+    assert set(absent) == {"X5+", "M2+", "R5+"}
+    assert min(absent.values()) > 0.05
+
+
+# ICSD 63157 and 16688 as anonymous ABX3, as Smidt, Geiger and Miller (Phys. Rev. Research 3, L012002, 2021) use them.
+ANONYMOUS = [
+    (0.268, 0.732, 0.026), (0.732, 0.268, 0.974), (0.732, 0.268, 0.526), (0.268, 0.732, 0.474),
+    (0.768, 0.768, 0.974), (0.232, 0.232, 0.026), (0.232, 0.232, 0.474), (0.768, 0.768, 0.526),
+    (0.963, 0.518, 0.25), (0.537, 0.018, 0.25), (0.463, 0.982, 0.75), (0.037, 0.482, 0.75),
+]  # fmt: skip
+
+
+def test_the_perovskite_of_the_paper():
+    edge = 4.05596
+    cell = edge * np.array([[1, 1, 0], [-1, 1, 0], [0, 0, 2]])
+    sites = [(0, 0, 0.25), (0.5, 0.5, 0.25), (0.5, 0.5, 0.75), (0, 0, 0.75)]
+    octahedra = [(0, 0.5, 0), (0.5, 0, 0), (0.5, 0, 0.5), (0, 0.5, 0.5)]
+    child = ase.Atoms("Sr4Ti4O12", scaled_positions=[*sites, *octahedra, *ANONYMOUS], cell=cell, pbc=True)
+    parent = perovskite()
+    parent.set_cell([edge] * 3, scale_atoms=True)
+    results, modes = found(parent, child)
+    assert results["child"]["number"] == 62
+    expected = {"R4+": 0.7220, "M3+": 0.4130, "X5+": 0.2065, "R5+": 0.1217}
+    assert {irrep: mode["amplitude"] for irrep, mode in modes.items()} == pytest.approx(expected, abs=1e-3)
+    assert modes["R4+"]["direction_symbol"] == "(0,a,a)"
+    assert modes["M3+"]["direction_symbol"] == "(a;0;0)"
+    assert modes["R5+"]["direction_symbol"] == "(0,a,-a)"
+    assert [modes[irrep]["primary"] for irrep in expected] == [True, True, False, False]
+    assert np.linalg.norm(results["structures"]["displacements"], axis=1).max() == pytest.approx(0.2565, abs=1e-3)
+
+
+def test_waves_on_a_line_without_a_label():
+    """Antiparallel A sites with a wave vector on Σ, as in PbZrO3: given by wave vector and characters."""
+    parent = perovskite()
+    child = parent.repeat((4, 4, 1))
+    lead = np.flatnonzero(child.symbols == "Sr")
+    phase = np.pi / 2 * np.rint(child.positions[lead][:, :2] / 4.0 - 0.5).sum(axis=1) + np.pi / 4
+    child.positions[lead] += 0.2 * np.cos(phase)[:, None] * np.array([1, -1, 0]) / np.sqrt(2)
+    results, modes = found(parent, child)
+    (mode,) = modes.values()
+    assert mode["primary"]
+    assert sorted(np.abs(mode["k"])) == [0, 0.25, 0.25] or sorted(mode["k"]) == [0, 0.25, 0.75]
+    assert mode["irrep"].startswith("k=(")
+    assert mode["characters"]
+    assert results["cell_size"] == 4
+    assert any("label" in text for text in results["warnings"])

@@ -9,10 +9,10 @@ from ase.md.verlet import VelocityVerlet
 
 from subduce.cli.demo import SETTINGS
 from subduce.config import build
+from subduce.data import read_structure
 from subduce.interfaces.ase import Calculator
 from subduce.kernels import reference_only
 from subduce.models import Potential, PotentialConfig
-from subduce.data import read_structure
 from subduce.train import RunConfig, train
 
 STEPS = (1.0, 0.5, 0.25)  # fs

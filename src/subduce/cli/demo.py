@@ -27,9 +27,9 @@ def run(options: argparse.Namespace) -> Any:
     from importlib.resources import as_file, files
 
     from ..config import build
+    from ..data import read_structure
     from ..records import Record
     from ..report import write_report
-    from ..data import read_structure
     from ..simulate import MDConfig, md
     from ..train import RunConfig, train
 

@@ -45,9 +45,9 @@ def run(options: argparse.Namespace) -> Any:
     from dataclasses import replace
 
     from ..config import build
+    from ..data import read_structure
     from ..interfaces.ase import Calculator
     from ..records import fingerprint
-    from ..data import read_structure
     from ..simulate import MDConfig, md
 
     names = ("ensemble", "temperature", "pressure", "timestep", "steps", "interval", "friction", "shape")

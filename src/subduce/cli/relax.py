@@ -28,9 +28,9 @@ def run(options: argparse.Namespace) -> Any:
     from dataclasses import replace
 
     from ..config import build
+    from ..data import read_structure
     from ..interfaces.ase import Calculator
     from ..records import fingerprint
-    from ..data import read_structure
     from ..simulate import RelaxConfig, relax, write_structure
 
     settings = {name: getattr(options, name) for name in ("fmax", "steps", "cell", "pressure", "optimizer")}

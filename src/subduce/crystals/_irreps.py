@@ -110,10 +110,18 @@ def stars(group: SpaceGroup, supercell: Int[np.ndarray, "3 3"]) -> list[Float[np
 def irreps_at(group: SpaceGroup, k: Float[np.ndarray, "3"]) -> tuple[CrystalIrrep, ...]:
     """The real irreps of a space group at a wave vector, in the order of their labels.
 
-    Small irreps are found as the irreducible parts of what the group of k and −k does to one wave (Dixon 1970, Math.
-    Comp. 24, 707; Bradley and Cracknell 1972) and are induced over the arms. Where the lattice translations and the
-    operations that keep k part, components are the usual ones of the point group: (x, y, z), (3z² − r², x² − y²), …;
-    elsewhere they are parallel or opposite under as many two-fold operations as can be.
+    They are the irreducible parts of one wave taken through all operations that keep k up to its sign (Dixon 1970,
+    Math. Comp. 24, 707), induced over the arms (Bradley and Cracknell 1972). Where k equals −k and only signs tell
+    them from irreps of a point group, components are the usual ones in the standard Cartesian frame: (x, y, z),
+    (3z² − r², x² − y²), …; elsewhere they are even or odd under as many commuting two-fold operations as can be, even
+    ones first. Labels are of the standard setting (`SpaceGroup.to_standard`), so they depend on the origin; a label is
+    empty for points and groups without a table. Raises `ValueError` for operations that form no group.
+
+    >>> from ase.build import bulk
+    >>> from subduce.crystals import crystal
+    >>> group = crystal(bulk("CsCl", "cesiumchloride", a=4.1)).group
+    >>> [irrep.label for irrep in irreps_at(group, np.array([0, 0.5, 0.5]))]
+    ['M1+', 'M2+', 'M3+', 'M4+', 'M5+', 'M1-', 'M2-', 'M3-', 'M4-', 'M5-']
     """
     arms = _joined_arms(group, np.asarray(k, dtype=float))
     first = arms[0]
@@ -125,7 +133,7 @@ def irreps_at(group: SpaceGroup, k: Float[np.ndarray, "3"]) -> tuple[CrystalIrre
     table = np.searchsorted(members, products.table[np.ix_(members, members)])
     phases = products.cells[np.ix_(members, members)] @ first
     small = _small_irreps(table, phases, signs[members], alone)
-    rotations = group.cartesian[members]
+    rotations = products.orthogonal[members]
     usual = _usual(small, rotations) if alone else None
     small = usual or [_tidied(*irrep, rotations) for irrep in small]
     return _finished(group, products, arms, members, signs[members] > 0, small)
@@ -135,9 +143,9 @@ def _key(k: np.ndarray) -> tuple[float, ...]:
     return tuple((np.round(k, 6) + 0.0).tolist())
 
 
-def _same(k: np.ndarray, other: np.ndarray) -> np.ndarray:
+def _same(k: np.ndarray, other: np.ndarray):
     """Whether wave vectors differ by a vector of the reciprocal lattice."""
-    return (np.abs(k - other - np.rint(k - other)) < _CLOSE).all(axis=-1)
+    return np.all(np.abs(k - other - np.rint(k - other)) < _CLOSE, axis=-1)
 
 
 def _reduced(k: np.ndarray) -> np.ndarray:
@@ -242,20 +250,19 @@ def _usual(
     if not signs:
         return None
     sign = max(signs, key=lambda some: (some.sum(), *some))[:, None, None]
-    rounded = np.where(np.abs(rotations) < 1e-9, 0.0, rotations)
-    return [(sign * irrep, np.zeros(irrep.shape[1:])) for irrep in _point_irreps(rounded.tobytes())]
+    return [(sign * irrep, np.zeros(irrep.shape[1:])) for irrep in _point_irreps(rotations.tobytes())]
 
 
-def _plainness(rotation: np.ndarray) -> tuple[float, float]:
-    """Orders operations that do the same: rotations first, and those with most positive entries."""
-    return -round(float(np.linalg.det(rotation))), -round(float(rotation.sum()), 6)
+def _plainness(rotations: np.ndarray) -> np.ndarray:
+    """Tells operations that do the same apart: rotations come highest, and those with most positive entries."""
+    return np.round(10 * np.linalg.det(rotations) + rotations.sum(axis=(1, 2)), 6)
 
 
 def _tidied(matrices: np.ndarray, turn: np.ndarray, rotations: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The same in a basis of common eigenvectors of commuting two-fold operations, those along the axes first."""
     off = [float(np.abs(rotation - np.diag(np.diag(rotation))).sum()) for rotation in rotations]
     order = sorted(range(len(off)), key=lambda g: (round(off[g], 6), np.trace(rotations[g]), *-np.diag(rotations[g])))
-    spaces, used = [np.eye(len(turn))], []
+    spaces, used, plain = [np.eye(len(turn))], [], _plainness(rotations)
     for g in order:
         matrix = matrices[g]
         fits = all(np.allclose(matrix @ other, other @ matrix, atol=_CLOSE) for other in used)
@@ -265,10 +272,10 @@ def _tidied(matrices: np.ndarray, turn: np.ndarray, rotations: np.ndarray) -> tu
     basis = np.concatenate(spaces, axis=1)
     for j in range(1, basis.shape[1]):
         entries = basis[:, :j].T @ matrices.transpose(0, 2, 1) @ basis[:, j]  # [g, i]: of D(g), from i to j
-        g, i = np.nonzero(np.abs(entries) > 1 - _CLOSE)
-        if len(g):
-            best = min(range(len(g)), key=lambda at: (i[at], *_plainness(rotations[g[at]])))
-            basis[:, j] *= np.sign(entries[g[best], i[best]])
+        linked = np.abs(entries) > 1 - _CLOSE
+        if linked.any():
+            i = int(np.argmax(linked.any(axis=0)))
+            basis[:, j] *= np.sign(entries[int(np.argmax(np.where(linked[:, i], plain, -np.inf))), i])
     return basis.T @ matrices @ basis, basis.T @ turn @ basis
 
 
@@ -313,7 +320,7 @@ def _induced(
     images = _images(group, arms[0])
     exact = np.stack([_same(images, arm) for arm in arms])
     arm_of = np.argmax(exact | np.stack([_same(images, -arm) for arm in arms]), axis=0)
-    carriers = np.array([min(np.flatnonzero(row), key=lambda g: _plainness(group.cartesian[g])) for row in exact])
+    carriers = np.argmax(np.where(exact, _plainness(products.orthogonal), -np.inf), axis=1)
     base = np.zeros((len(everything), count, size, count, size))
     for j, carrier in enumerate(carriers):
         i = arm_of[products.table[:, carrier]]

@@ -1,4 +1,9 @@
-"""Labels of irreps (Cracknell, Davies, Miller and Love; as ISOTROPY writes them), from characters at special points."""
+"""Labels of irreps (Cracknell, Davies, Miller and Love; as ISOTROPY writes them), from characters at special points.
+
+`labels.json` holds, by space group in its standard setting, operations as nine whole numbers of the rotation and three
+of the translation in 24ths; by point, its k, the place of one operation of each class that keeps it, and for each label
+the characters of these. `tests/golden/irrep_labels.py` writes it.
+"""
 
 import json
 import re
@@ -34,7 +39,7 @@ def labels_of(
     if table is None or found is None:
         return [""] * len(characters)
     point, carrier = found
-    operations, cells = _placed(group, [table["operations"][place] for place in point["at"]])
+    operations, cells = _placed(group, np.array(table["operations"])[point["at"]])
     there = np.linalg.solve(group.rotations[carrier].T.astype(float), k)
     within, moved = products.carried(carrier, operations, carrier)
     phases = np.exp(-2j * np.pi * (cells @ there + moved @ k))
@@ -65,9 +70,8 @@ def _carrier(group: SpaceGroup, table: dict[str, Any], k: np.ndarray) -> tuple[d
     return None
 
 
-def _placed(group: SpaceGroup, rows: Sequence[Sequence[int]]) -> tuple[np.ndarray, np.ndarray]:
+def _placed(group: SpaceGroup, wanted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Operations of the standard setting, twelve whole numbers each, as the group's own and lattice translations."""
-    wanted = np.array(rows)
     basis, origin = group.to_standard
     rotations = np.rint(basis @ group.rotations @ np.linalg.inv(basis)).astype(int)
     translations = group.translations @ basis.T + origin - rotations @ origin

@@ -4,26 +4,28 @@ The child may come in any cell, frame (left-handed too), origin and order of ato
 displacements and strain is taken; maps that differ by an operation of the parent are domains of one child.
 """
 
+import heapq
 import itertools
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import ase
 import numpy as np
 from ase.data import chemical_symbols
 from jaxtyping import Float, Int
-from scipy.optimize import linear_sum_assignment
 
 from ..config import InputError
+from ._assignment import Sites, assigned, folded, moves_of, origins, rms_of
 from ._child import PrimitiveCell, primitive_cell
-from ._space_group import TOLERANCE, Crystal, SpaceGroup, shortest
+from ._space_group import TOLERANCE, Crystal, SpaceGroup
 
-_WIDEST = 0.3  # strain up to which a lattice match is looked for, to say how close it came
-_STARTS = 8  # atoms of the rarest species that the search for the origin starts from
-_STEPS = 20  # of the origin, each to the mean displacement
-_CLOSE = 0.05  # a second map is nearly as good if it costs no more than this share more,
-_APART = 0.02  # or this in Å; maps that differ by less than twice that are the same
+_WIDER = (0.3, 0.5)  # strains at which a lattice match is looked for, to say how close it came
+_CLOSE = 0.05  # maps are looked at that cost no more than this share more than the best,
+_APART = 0.02  # and this in Å
+_TIE = 2.0  # tolerances, by which displacements or strains of two maps differ that fit equally well
+_SAME_MOVE = 0.04  # Å, between displacements that an operation relates; large against noise, small against an order
+_SAME_STRAIN = 5e-3
+_ROUNDING = 1e-6
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,7 +50,7 @@ class Match:
     @property
     def rms(self) -> float:
         """Root mean square displacement of an atom in Å."""
-        return float(np.sqrt((self.displacements**2).sum(axis=1).mean()))
+        return rms_of(self.displacements)
 
     @property
     def largest(self) -> float:
@@ -67,42 +69,74 @@ def match(
     """The map of a child structure onto its parent with the least displacements and strain.
 
     Translations of the child's cell that hold within `tolerance` in Å (default 1e-3) reduce it to its primitive cell.
-    Where species of the parent are partly replaced in the child (order on one site), they are assigned if only one way
-    is possible. Collinear moments count as along z of the child's frame. Raises `InputError` where the compositions
+    A species of the parent may be several in the child (order on one site). Collinear moments count as along z of the
+    child's frame. Raises `InputError` where the compositions
     differ, no atom would stay within `max_displacement` in Å or the cell within `max_strain`, or two maps that are not
     related by symmetry fit equally well.
 
+    >>> from subduce.crystals import crystal
     >>> rock_salt = ase.Atoms("NaCl", cell=[[0, 2.8, 2.8], [2.8, 0, 2.8], [2.8, 2.8, 0]], pbc=True)
-    >>> rock_salt.set_scaled_positions([[0, 0, 0], [0.52, 0.52, 0.52]])
-    >>> found = match(crystal(rock_salt, tolerance=0.3), rock_salt)
-    >>> round(found.largest, 3)
-    0.097
+    >>> rock_salt.set_scaled_positions([[0, 0, 0], [0.5, 0.5, 0.5]])
+    >>> child = rock_salt.repeat(2)
+    >>> child.positions[0] += [0, 0, 0.2]
+    >>> found = match(crystal(rock_salt), child)
+    >>> len(found.sites), round(found.largest, 4)
+    (16, 0.1875)
     """
-    cell = primitive_cell(child, TOLERANCE if tolerance is None else tolerance)
-    size, site_kinds, atom_kinds = _kinds(parent, cell)
+    tolerance = TOLERANCE if tolerance is None else tolerance
+    cell = primitive_cell(child, tolerance)
+    size, ways = _kinds(parent, cell)
     fits = _fits(parent.group, cell.lattice, size, max_strain)
     if not fits:
         raise InputError(_no_lattice(parent, cell, size, max_strain))
-    spacing = (abs(np.linalg.det(parent.group.lattice)) / len(parent.numbers)) ** (1 / 3)
+    found = sorted((one for kinds in ways for one in _maps(parent, cell, fits, kinds)), key=lambda one: one[0])
+    _check(found, cell, max_displacement, tolerance)
+    return _tidy(_same_frame(found[0][1]))
+
+
+def _maps(
+    parent: Crystal,
+    cell: PrimitiveCell,
+    fits: list[tuple[float, np.ndarray]],
+    kinds: np.ndarray,
+) -> list[tuple[float, Match]]:
+    """Maps of a child onto the parent with what they cost in Å: the best, and those that are nearly as good."""
+    spacing = _spacing(parent)
     found: list[tuple[float, Match]] = []
-    best = np.inf
-    for strain, rows in fits:
-        if spacing * strain > best * (1 + _CLOSE) + _APART:
+    open_maps: list[tuple] = []  # by what each costs at the least: those where several atoms come to one site
+    limit, targets = np.inf, Sites(parent)
+
+    def take(strain: float, rows: np.ndarray, sites: np.ndarray, cells: np.ndarray) -> float:
+        moves = moves_of(parent, cell.positions @ rows, sites, cells)
+        cost = float(np.hypot(strain, rms_of(moves)))
+        if cost <= limit:
+            found.append((cost, _candidate(parent, cell, rows, sites, cells, moves)))
+        return min(limit, cost * (1 + _CLOSE) + _APART)
+
+    def settle() -> float:
+        _, _, strain, rows, shift = heapq.heappop(open_maps)
+        return take(strain, rows, *assigned(parent, cell.positions @ rows + shift, rows, kinds))
+
+    for norm, rows in fits:
+        strain, places = spacing * norm, cell.positions @ rows
+        if strain > limit:
             break
-        for sites, cells, moves in _placements(parent, cell.positions @ rows, rows, site_kinds, atom_kinds):
-            cost = float(np.hypot(spacing * strain, np.sqrt((moves**2).sum(axis=1).mean())))
-            if cost < best * (1 + _CLOSE) + _APART:
-                found.append((cost, _candidate(parent, cell, rows, sites, cells, moves)))
-                best = min(best, cost)
-    found.sort(key=lambda one: one[0])
-    chosen = found[0][1]
-    _check(found, cell, max_displacement)
-    return _tidy(_same_frame(chosen))
+        for shift, sites, cells in origins(targets, places, kinds, limit):
+            if len(np.unique(np.column_stack([sites, folded(cells, rows)]), axis=0)) == len(sites):
+                limit = take(strain, rows, sites, cells)
+            else:
+                least = float(np.hypot(strain, rms_of(moves_of(parent, places, sites, cells))))
+                heapq.heappush(open_maps, (least, len(open_maps), strain, rows, shift))
+        if limit == np.inf and open_maps:
+            limit = settle()
+    while open_maps and open_maps[0][0] <= limit:
+        limit = settle()
+    return found
 
 
-def _check(found: list[tuple[float, Match]], cell: PrimitiveCell, max_displacement: float) -> None:
+def _check(found: list[tuple[float, Match]], cell: PrimitiveCell, max_displacement: float, tolerance: float) -> None:
     """Raise `InputError` where the best map moves an atom too far, or where another is as good and is not the same."""
-    best, chosen = found[0]
+    chosen = found[0][1]
     if chosen.largest > max_displacement:
         atom = np.linalg.norm(chosen.displacements, axis=1).argmax()
         raise InputError(
@@ -110,30 +144,56 @@ def _check(found: list[tuple[float, Match]], cell: PrimitiveCell, max_displaceme
             f"{chosen.order[atom]}) by {chosen.largest:.2f} Å, more than {max_displacement:g} Å; if it is the same "
             f"crystal, allow max_displacement={np.ceil(chosen.largest * 10) / 10:.1f}"
         )
-    for cost, other in found[1:]:
-        if cost > best * (1 + _CLOSE) + _APART:
-            break
-        away = max(abs(a - b).max() for a, b in zip(_invariants(chosen), _invariants(other), strict=True))
-        if away > 2 * _APART:
+    spacing = _spacing(chosen.parent)
+    for _, other in found[1:]:
+        strains = [float(np.linalg.norm(one.strain)) for one in (chosen, other)]
+        between = max(abs(other.rms - chosen.rms), spacing * abs(strains[1] - strains[0]))
+        if between <= _TIE * tolerance and not _related(chosen, other):
+            exact = between < 10 * _ROUNDING
+            told = "nothing tells" if exact else f"a tolerance below {between / _TIE:.1e} Å would tell"
             raise InputError(
-                f"{cell.name}: two maps onto the parent fit nearly as well, with displacements of {chosen.rms:.3f} and "
-                f"{other.rms:.3f} Å (root mean square) that differ by up to {away:.2g} Å; give a child that is less "
-                "distorted, or in a smaller cell"
+                f"{cell.name}: two maps onto the parent that its symmetry does not relate fit equally well within "
+                f"{tolerance:g} Å (both with displacements of {chosen.rms:.3f} Å, root mean square); {told} them apart"
             )
 
 
-def _invariants(one: Match) -> tuple[np.ndarray, np.ndarray]:
-    """What maps that are related by an operation of the parent share: lengths on each orbit, and principal strains."""
-    lengths = np.linalg.norm(one.displacements, axis=1)
-    order = np.lexsort((lengths, one.parent.equivalent[one.sites]))
-    return lengths[order], np.linalg.eigvalsh(one.strain)
+def _spacing(parent: Crystal) -> float:
+    """The edge of the cube that one atom of a crystal takes in Å: what a strain of one costs."""
+    return float(abs(np.linalg.det(parent.group.lattice)) / len(parent.numbers)) ** (1 / 3)
+
+
+def _related(one: Match, other: Match) -> bool:
+    """Whether an operation of the parent takes one map of a child to another: species, displacements and strain."""
+    group, (targets, offsets) = one.parent.group, one.parent.permutations
+    inverse, marked = np.linalg.inv(other.supercell), int(np.linalg.norm(one.displacements, axis=1).argmax())
+    places = {
+        tuple(key): at for at, key in enumerate(np.column_stack([other.sites, folded(other.cells, other.supercell)]))
+    }
+    for turn, rotation, target, offset in zip(group.cartesian, group.rotations, targets, offsets, strict=True):
+        edges = one.supercell @ rotation.T @ inverse
+        strained = np.abs(turn @ one.strain @ turn.T - other.strain).max()
+        if np.abs(edges - np.rint(edges)).max() > _ROUNDING or strained > _SAME_STRAIN:
+            continue
+        sites, moves = target[one.sites], one.displacements @ turn.T
+        cells = one.cells @ rotation.T + offset[one.sites]
+        alike = np.linalg.norm(other.displacements - moves[marked], axis=1) < _SAME_MOVE
+        for at in np.flatnonzero(alike & (other.sites == sites[marked]) & (other.numbers == one.numbers[marked])):
+            here = folded(cells + other.cells[at] - cells[marked], other.supercell)
+            order = [places[tuple(key)] for key in np.column_stack([sites, here])]
+            away = np.linalg.norm(other.displacements[order] - moves, axis=1)
+            if away.max() < _SAME_MOVE and (other.numbers[order] == one.numbers).all():
+                return True
+    return False
 
 
 # --- which species go on which sites ---------------------------------------------------------------------------------
 
 
-def _kinds(parent: Crystal, cell: PrimitiveCell) -> tuple[int, np.ndarray, np.ndarray]:
-    """How many primitive cells of the parent the child has, and the species of the parent that each atom stands for."""
+def _kinds(parent: Crystal, cell: PrimitiveCell) -> tuple[int, list[np.ndarray]]:
+    """How many primitive cells of the parent the child has; the species of the parent that each atom may stand for.
+
+    More than one way is left to the positions to decide.
+    """
     formula, sites, atoms = parent.atoms.get_chemical_formula(), len(parent.numbers), len(cell.numbers)
     if atoms % sites:
         hint = "exchange the two, or lower the tolerance" if atoms < sites else "vacancies are not supported"
@@ -154,15 +214,12 @@ def _kinds(parent: Crystal, cell: PrimitiveCell) -> tuple[int, np.ndarray, np.nd
         mixed = all(number in here or choice.count(number) > 1 for number in missing)
         if filled == missing and mixed:
             ways.append(dict(zip(surplus, choice, strict=True)))
-    if len(ways) != 1:
-        wanted = ", ".join(f"{chemical_symbols[n]}{size * c}" for n, c in Counter(parent.numbers.tolist()).items())
-        came = ", ".join(f"{chemical_symbols[n]}{c}" for n, c in here.items())
-        reason = "in more than one way" if ways else "in no way"
+    if not ways:
         raise InputError(
-            f"{cell.name}: the composition {came} fits the parent's {wanted} {reason}; name the parent's species as "
-            "the child's, or one species for each site that orders"
+            f"{cell.name}: the composition is not that of the parent, {formula}, nor an order of several species on "
+            "one of its sites; give a parent with the child's species, one for each site that orders"
         )
-    return size, parent.numbers, np.array([ways[0].get(number, number) for number in cell.numbers.tolist()])
+    return size, [np.array([way.get(number, number) for number in cell.numbers.tolist()]) for way in ways]
 
 
 # --- lattices --------------------------------------------------------------------------------------------------------
@@ -208,74 +265,16 @@ def _least(group: SpaceGroup, rows: np.ndarray) -> np.ndarray:
 
 def _no_lattice(parent: Crystal, cell: PrimitiveCell, size: int, limit: float) -> str:
     """The message where no supercell fits: how far the closest is off."""
-    fits = _fits(parent.group, cell.lattice, size, _WIDEST) if limit < _WIDEST else []
     lengths = ", ".join(f"{length:.3f}" for length in np.linalg.norm(cell.lattice, axis=1))
-    told = f"{cell.name}: the child's primitive cell ({lengths} Å) is no supercell of {size} cells of the parent"
-    if not fits:
-        return f"{told} at a strain below {max(limit, _WIDEST):g}; the two structures are not related"
-    stretches = np.linalg.svd(np.linalg.inv(fits[0][1] @ parent.group.lattice) @ cell.lattice, compute_uv=False) - 1
-    needed = np.abs(stretches).max()
-    return f"{told} within a strain of {limit:g}: the closest needs {needed:.3f}; allow max_strain={needed + 5e-3:.2f}"
-
-
-# --- origin and assignment -------------------------------------------------------------------------------------------
-
-
-def _placements(
-    parent: Crystal, places: np.ndarray, rows: np.ndarray, site_kinds: np.ndarray, atom_kinds: np.ndarray
-) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """Maps of atoms, fractional in the parent's lattice, onto sites, from several origins: sites, cells, moves in Å."""
-    counts = Counter(atom_kinds.tolist())
-    rarest = min(counts, key=lambda kind: (counts[kind], kind))
-    atoms = np.flatnonzero(atom_kinds == rarest)[:_STARTS]
-    starts = (parent.positions[site_kinds == rarest][:, None] - places[atoms]).reshape(-1, 3)
-    lattice, seen, allowed = parent.group.lattice, [], site_kinds == atom_kinds[:, None]
-    for start in starts:
-        shift, before = start, None
-        for _ in range(_STEPS):
-            away = shortest((places[:, None] + shift - parent.positions) @ lattice, lattice)
-            sites = np.where(allowed, np.linalg.norm(away, axis=2), np.inf).argmin(axis=1)
-            moves = np.take_along_axis(away, sites[:, None, None], axis=1)[:, 0] @ np.linalg.inv(lattice)
-            cells = np.rint(places + shift - parent.positions[sites] - moves).astype(np.int64)
-            now = np.column_stack([sites, cells])
-            shift = shift - moves.mean(axis=0)
-            if before is not None and (now == before).all():
-                break
-            before = now
-        if any(np.linalg.norm(shortest((shift - other) @ lattice, lattice)) < _APART for other in seen):
-            continue
-        seen.append(shift)
-        places_taken = np.column_stack([sites, _folded(cells, rows)])
-        if len(np.unique(places_taken, axis=0)) < len(sites):
-            sites, cells = _assigned(parent, places + shift, rows, site_kinds, atom_kinds)
-        moves = (places - parent.positions[sites] - cells) @ lattice
-        yield sites, cells, moves - moves.mean(axis=0)
-
-
-def _folded(cells: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    """Cells brought into the supercell by its lattice vectors."""
-    return cells - np.floor(cells @ np.linalg.inv(rows) + 1e-9).astype(np.int64) @ rows
-
-
-def _assigned(
-    parent: Crystal, places: np.ndarray, rows: np.ndarray, site_kinds: np.ndarray, atom_kinds: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """The one-to-one map of atoms onto sites with the least sum of squared displacements."""
-    corners = np.array(list(itertools.product((0, 1), repeat=3))) @ rows
-    ranges = [np.arange(low, high + 1) for low, high in zip(corners.min(axis=0), corners.max(axis=0), strict=True)]
-    box = np.stack(np.meshgrid(*ranges, indexing="ij"), axis=-1).reshape(-1, 3)
-    cells = np.unique(_folded(box, rows), axis=0)
-    supercell = rows @ parent.group.lattice
-    chosen, where = np.zeros(len(places), dtype=np.int64), np.zeros((len(places), 3), dtype=np.int64)
-    for kind in set(atom_kinds.tolist()):
-        atoms, sites = np.flatnonzero(atom_kinds == kind), np.flatnonzero(site_kinds == kind)
-        all_sites, all_cells = np.repeat(sites, len(cells)), np.tile(cells, (len(sites), 1))
-        raw = (places[atoms][:, None] - parent.positions[all_sites] - all_cells) @ parent.group.lattice
-        away = shortest(raw, supercell)
-        take = linear_sum_assignment((away**2).sum(axis=2))[1]
-        jump = (raw - away)[np.arange(len(atoms)), take] @ np.linalg.inv(parent.group.lattice)
-        chosen[atoms], where[atoms] = all_sites[take], all_cells[take] + np.rint(jump).astype(np.int64)
-    return chosen, where
+    what = "primitive cell" if size == 1 else f"supercell of {size} primitive cells"
+    told = f"{cell.name}: the child's primitive cell ({lengths} Å) is no {what} of the parent"
+    for wider in (one for one in _WIDER if one > limit):
+        if fits := _fits(parent.group, cell.lattice, size, wider):
+            rows = fits[0][1]
+            needed = np.abs(np.linalg.svd(np.linalg.inv(rows @ parent.group.lattice) @ cell.lattice)[1] - 1).max()
+            way_out = f"if it is the same crystal, allow max_strain={np.ceil(needed * 100 + 0.1) / 100:.2f}"
+            return f"{told} within a strain of {limit:g}: the closest needs {needed:.3f}; {way_out}"
+    return f"{told} at a strain below {max(limit, *_WIDER):g}: the two are not related"
 
 
 # --- the answer ------------------------------------------------------------------------------------------------------
@@ -315,7 +314,7 @@ def _same_frame(one: Match) -> Match:
 
 def _tidy(one: Match) -> Match:
     """The sites within the supercell, sorted by site and cell."""
-    cells = _folded(one.cells, one.supercell)
+    cells = folded(one.cells, one.supercell)
     order = np.lexsort((*cells.T[::-1], one.sites))
     return replace(
         one,

@@ -121,7 +121,7 @@ def intertwiners(
     images: Float[np.ndarray, "order axes axes"],
     orbits: Sequence[Sequence[int]] | None = None,
 ) -> Float[np.ndarray, "copies sites axes dim"]:
-    """Orthonormal fields that turn as some matrices do, copy after copy; each lives on one orbit of sites (all, or those given)."""
+    """Orthonormal fields that turn as some matrices do, copy after copy, each on one orbit of sites (all, or some)."""
     axes, dim = images.shape[-1], matrices.shape[-1]
     character = np.trace(matrices, axis1=1, axis2=2)
     commutant = round(float(character @ character) / crystal.order)
@@ -129,7 +129,8 @@ def intertwiners(
     trace = np.trace(images, axis1=1, axis2=2)
     for orbit in map(list, crystal.orbits if orbits is None else orbits):
         fixed = crystal.permutations[:, orbit] == np.array(orbit)
-        expected = round(float((character * trace) @ fixed.sum(axis=1)) * len(crystal.cells) / crystal.order / commutant)
+        total = float((character * trace) @ fixed.sum(axis=1)) * len(crystal.cells) / crystal.order
+        expected = round(total / commutant)
         here = len(found)
         for axis, component in ((a, j) for a in range(axes) for j in range(dim)):
             if len(found) - here == expected:
@@ -177,7 +178,9 @@ class Coupling:
 
     def text(self, primary: Sequence[str], secondary: str) -> str:
         """`R4+ M3+ X5+`, `K3^3 GM2-`."""
-        parts = [f"{name}^{power}" if power > 1 else name for name, power in zip(primary, self.powers, strict=True) if power]
+        parts = [
+            f"{name}^{power}" if power > 1 else name for name, power in zip(primary, self.powers, strict=True) if power
+        ]
         return " ".join([*parts, secondary])
 
 

@@ -1,9 +1,11 @@
 """A crystal with periodic boundaries: finitely many operations on finitely many sites, in which a child is a field."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+from ase.geometry.minkowski_reduction import minkowski_reduce
 from jaxtyping import Float, Int
 
 from subduce.config import InputError
@@ -11,6 +13,7 @@ from subduce.config import InputError
 from ._space_group import Crystal, identify, identify_magnetic
 
 _LARGEST = 50_000_000  # entries of the tables of products and of permutations
+_ROUND = 1e-6
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,7 +128,7 @@ class PeriodicCrystal:
         return np.block([[found, found + once], [found + once, found]]) if self.grey else found
 
     def apply(
-        self, operations: Int[np.ndarray, " some"], field: Float[np.ndarray, "sites axes"], images: np.ndarray
+        self, operations: Sequence[int] | np.ndarray, field: Float[np.ndarray, "sites axes"], images: np.ndarray
     ) -> Float[np.ndarray, "some sites axes"]:
         """A field on the sites after each of some operations; `images` turn its value, one for every operation."""
         turned = np.einsum("gij,sj->gsi", images[operations], field)
@@ -136,19 +139,26 @@ class PeriodicCrystal:
     def type_of(self, operations: Int[np.ndarray, " some"]) -> tuple[int, str]:
         """Number and symbol of the space group that some of the operations form, time reversal left aside."""
         once = self.order // (1 + self.grey)
-        return identify(*self._in_superlattice(np.unique(np.asarray(operations) % once)))
+        return identify(*self._in_own_cell(np.unique(np.asarray(operations) % once))[:3])
 
     def magnetic_type_of(self, operations: Int[np.ndarray, " some"]) -> str:
         """Number (Belov, Neronova and Smirnova) of the magnetic space group that some of the operations form."""
-        return identify_magnetic(*self._in_superlattice(operations), self.reversals[operations] < 0)
+        return identify_magnetic(*self._in_own_cell(operations))
 
-    def _in_superlattice(self, operations: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """The superlattice in Å and some operations in its basis."""
-        group, change = self.crystal.group, np.linalg.inv(self.superlattice.T.astype(float))
+    def _in_own_cell(self, operations: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """Primitive lattice, rotations, translations and reversals of the group that some operations form."""
+        group, reversed_ = self.crystal.group, self.reversals[operations] < 0
         which, cells = (part[operations] for part in self.operations)
-        rotations = np.rint(change @ group.rotations[which] @ self.superlattice.T).astype(np.int64)
+        steps = cells[(which == 0) & ~reversed_]
+        rows = np.asarray(minkowski_reduce(_whole_rows(np.concatenate([self.superlattice, steps])) @ group.lattice)[0])
+        basis = np.rint(rows @ np.linalg.inv(group.lattice)).T
+        change = np.linalg.inv(basis)
+        rotations = np.rint(change @ group.rotations[which] @ basis).astype(np.int64)
         translations = (group.translations[which] + cells) @ change.T
-        return self.superlattice @ group.lattice, rotations, translations % 1.0
+        translations -= np.floor(translations + _ROUND)
+        keys = np.column_stack([which, reversed_])  # one operation of each class of translations
+        first = np.sort(np.unique(keys, axis=0, return_index=True)[1])
+        return rows, rotations[first], translations[first], reversed_[first]
 
     def translations_in(self, operations: Int[np.ndarray, " some"]) -> int:
         """How many of some operations are translations alone, without time reversal."""

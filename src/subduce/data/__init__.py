@@ -11,6 +11,7 @@ from ._graph import Graph as Graph
 from ._graph import Labels as Labels
 from ._neighbors import SkinList as SkinList
 from ._neighbors import neighbor_list as neighbor_list
+from ._one_structure import read_frames as read_frames
 from ._one_structure import read_structure as read_structure
 from ._readers import open_structures as open_structures
 from ._sampler import EdgeBudgetSampler as EdgeBudgetSampler

@@ -10,10 +10,12 @@ import numpy as np
 from ase.data import chemical_symbols
 
 from subduce import __version__
+from subduce.config import InputError
 from subduce.crystals import (
     Crystal,
     Mode,
     SpaceGroup,
+    TOLERANCE,
     ToleranceScan,
     crystal,
     equivalent_origins,
@@ -21,43 +23,61 @@ from subduce.crystals import (
     match,
     scan_tolerances,
 )
-from subduce.data import read_structure
+from subduce.data import read_frames
 from subduce.records import Record, fingerprint
 
+from ._frames import Frames, with_evidence
 from ._transition import Transition, joint, site_irreps, transition
 
+_WHOLE = 1e-9  # Å: no translation holds for atoms that move, so that each of a mean stays one of its frames
+_LOOSE = 0.1  # Å; at more a parent is not taken for another
 _DOMAINS = 96  # structures that a record holds at most
 _VOIGT = ((0, 0), (1, 1), (2, 2), (1, 2), (0, 2), (0, 1))
 
 
 def order_parameters(
     parent: str | Path | ase.Atoms,
-    child: str | Path | ase.Atoms,
+    child: str | Path | ase.Atoms | Sequence[ase.Atoms],
     *,
     tolerance: float | None = None,
     parent_tolerance: float | None = None,
+    level: float = 0.05,
 ) -> Record:
-    """Which irreps break a parent structure into a child: k, label, direction, amplitude, isotropy subgroup, what drives what.
+    """Which irreps break a parent structure into a child: k, label, direction, amplitude, isotropy subgroup, couplings.
 
     Both are files that ASE reads, or `Atoms`; the child may be in any cell, origin, orientation and order of atoms. An
     operation counts as kept when it moves no atom of the child by more than `tolerance` (Å) from where one is; without
-    it the first wide gap above 10⁻³ Å decides. `parent_tolerance` is that of the parent's own group (10⁻³ Å).
+    it the first wide gap above 10⁻³ Å decides. `parent_tolerance` is that of the parent's own group (10⁻³ Å). Of a
+    child with many frames, such as molecular dynamics, the mean is analysed; modes then count where they are
+    significant at `level`, the chance that any of them is there by accident, and have 95 % intervals.
     Amplitudes are norms over the child's primitive cell (A_s), Å of the strain-free parent. Raises `InputError`, one
     line, for structures that are not related, or not structures.
     """
     began = time.monotonic()
-    parent_atoms, child_atoms = _read(parent), _read(child)
+    parent_atoms, children = _read(parent)[0], _read(child)
     scan = scan_tolerances(parent_atoms)
     ideal = crystal(parent_atoms, tolerance=parent_tolerance)
-    found = transition(match(ideal, child_atoms, tolerance=tolerance), tolerance)
+    doubts = list(_parent_warnings(ideal.group, scan, parent_tolerance or TOLERANCE))
+    try:
+        if len(children) == 1:
+            found = transition(match(ideal, children[0], tolerance=tolerance), tolerance)
+        else:
+            frames = Frames.of(children)
+            mapped = match(ideal, frames.mean, tolerance=_WHOLE)
+            found = with_evidence(transition(mapped, tolerance), mapped, frames, level)
+    except InputError as error:
+        raise InputError("; ".join([str(error), *doubts])) from None
     results = _results(found, scan, parent_tolerance)
-    inputs = {str(path): fingerprint(path) for path in (parent, child) if not isinstance(path, ase.Atoms)}
-    settings = {"tolerance": tolerance, "parent_tolerance": parent_tolerance}
+    results |= {"frames": len(children), "warnings": [*doubts, *results["warnings"]]}
+    inputs = {str(path): fingerprint(path) for path in (parent, child) if isinstance(path, str | Path)}
+    settings = {"tolerance": tolerance, "parent_tolerance": parent_tolerance, "level": level}
     return Record("order-parameters", inputs, settings, results, time.monotonic() - began)
 
 
-def _read(structure: str | Path | ase.Atoms) -> ase.Atoms:
-    return structure if isinstance(structure, ase.Atoms) else read_structure(structure)
+def _read(structure: str | Path | ase.Atoms | Sequence[ase.Atoms]) -> list[ase.Atoms]:
+    if isinstance(structure, ase.Atoms):
+        return [structure]
+    return read_frames(structure) if isinstance(structure, str | Path) else list(structure)
 
 
 def _results(found: Transition, scan: ToleranceScan, parent_tolerance: float | None) -> dict[str, Any]:
@@ -69,7 +89,7 @@ def _results(found: Transition, scan: ToleranceScan, parent_tolerance: float | N
     results = {
         "verdict": "broken" if found.index > 1 else "unbroken",
         "parent": {"number": group.number, "symbol": group.symbol},
-        "child": {"number": number, "symbol": symbol},
+        "child": {"number": number, "symbol": symbol, **_magnetic(found)},
         "index": found.index,
         "cell_size": found.cell_size,
         "domains": found.index,
@@ -77,7 +97,7 @@ def _results(found: Transition, scan: ToleranceScan, parent_tolerance: float | N
         "origin": _origin(found.crystal.crystal, np.zeros(3)),
         "tolerance": {"used": found.tolerance, "stable": [float(below), float(above) if np.isfinite(above) else None]},
         "parent_tolerance": {
-            "used": parent_tolerance or 1e-3,
+            "used": parent_tolerance or TOLERANCE,
             "scan": [{"tolerance": t, "number": n, "symbol": s} for t, n, s in _steps(scan)],
         },
         "noise": found.noise,
@@ -97,6 +117,11 @@ def _results(found: Transition, scan: ToleranceScan, parent_tolerance: float | N
     return {"sentence": sentence(results), **results, "methods": methods(results)}
 
 
+def _magnetic(found: Transition) -> dict[str, str]:
+    """The child's magnetic group, where it has moments."""
+    return {"magnetic": found.crystal.magnetic_type_of(found.kept)} if found.crystal.grey else {}
+
+
 def _steps(scan: ToleranceScan) -> Iterator[tuple[float, int, str]]:
     """The rows of a scan at which the group changes."""
     before = None
@@ -110,6 +135,7 @@ def _mode(found: Transition, mode: Mode, primary: bool) -> dict[str, Any]:
     number, symbol = found.crystal.type_of(mode.isotropy)
     cells = found.cell_size
     strain = mode.kind == "strain"
+    proof = found.evidence_for(mode)
     entry = {
         "irrep": name(mode),
         "kind": mode.kind,
@@ -118,8 +144,9 @@ def _mode(found: Transition, mode: Mode, primary: bool) -> dict[str, Any]:
         "direction": _rounded(mode.direction),
         "direction_symbol": mode.direction_symbol,
         "amplitude": mode.amplitude,
-        "amplitude_parent": mode.amplitude if strain else mode.amplitude / np.sqrt(cells),
-        "interval": None,
+        "amplitude_parent": mode.amplitude if strain else float(mode.amplitude / np.sqrt(cells)),
+        "interval": None if proof is None else list(proof.interval),
+        "p_value": None if proof is None else proof.p_value,
         "isotropy_subgroup": {"number": number, "symbol": symbol},
         "index": found.crystal.order // len(mode.isotropy),
         "primary": primary,
@@ -138,11 +165,12 @@ def _mode(found: Transition, mode: Mode, primary: bool) -> dict[str, Any]:
 
 
 def name(mode: Mode) -> str:
-    """The irrep's label; its wave vector and dimension where no label is certain."""
+    """The irrep's label, with an m where it is odd under time reversal; its wave vector where no label is certain."""
+    odd = "m" if mode.kind == "magnetic" else ""
     if mode.irrep.label:
-        return mode.irrep.label
-    wave_vector = ",".join(f"{x:.4g}" for x in mode.irrep.k_standard)
-    return f"k=({wave_vector}), dimension {mode.irrep.dim}"
+        return odd + mode.irrep.label
+    wave_vector = ",".join(f"{x:.4g}" for x in _rounded(mode.irrep.k_standard))
+    return f"{odd}k=({wave_vector}), dimension {mode.irrep.dim}"
 
 
 def _secondary(found: Transition) -> Iterator[dict[str, Any]]:
@@ -154,6 +182,7 @@ def _secondary(found: Transition) -> Iterator[dict[str, Any]]:
             "irrep": name(mode),
             "kind": mode.kind,
             "amplitude": amplitude,
+            "p_value": proof.p_value if (proof := found.evidence_for(mode)) else None,
             "coupling": drive.text(names, name(mode)) if drive else None,
         }
 
@@ -214,10 +243,12 @@ def _path(found: Transition, number: int, symbol: str) -> list[dict[str, Any]]:
         for first in range(len(chosen) - count + 1):
             some = chosen[first : first + count]
             kept = np.array(joint(found.crystal, some))
-            kind = found.crystal.type_of(kept)
-            rows.append({"number": kind[0], "symbol": kind[1], "index": found.crystal.order // len(kept), "modes": [name(m) for m in some]})  # fmt: skip
-    rows.append({"number": number, "symbol": symbol, "index": found.index, "modes": [name(m) for m in chosen]})
-    return rows
+            rows.append((*found.crystal.type_of(kept), found.crystal.order // len(kept), some))
+    rows.append((number, symbol, found.index, chosen))
+    return [
+        {"number": number, "symbol": symbol, "index": index, "modes": [name(mode) for mode in some]}
+        for number, symbol, index, some in rows
+    ]
 
 
 def _places(found: Transition) -> np.ndarray:
@@ -232,8 +263,8 @@ def _child_cells(found: Transition) -> np.ndarray:
 
 
 def _structures(found: Transition) -> dict[str, Any]:
-    """Parent, child and all domains, in the child's cell of the strain-free parent; the same sites in the same order."""
-    crystal, ideal = found.crystal, found.crystal.crystal
+    """Parent, child and all domains in the child's cell of the strain-free parent, sites in the same order."""
+    ideal = found.crystal.crystal
     lattice = found.supercell @ ideal.group.lattice
     cells = _child_cells(found)
     sites = ((cells[:, None] + ideal.positions).reshape(-1, 3)) @ ideal.group.lattice
@@ -259,6 +290,16 @@ def _structures(found: Transition) -> dict[str, Any]:
         "displacements": _rounded(moved),
         "domains": domains,
     }
+
+
+def _parent_warnings(group: SpaceGroup, scan: ToleranceScan, used: float) -> Iterator[str]:
+    """Where the parent would have another group if its atoms were allowed to miss it by a little more."""
+    others = [f"{s} at {t:.2g} Å" for t, n, s in _steps(scan) if used < t <= _LOOSE and n not in (0, group.number)]
+    if others:
+        yield (
+            f"the parent is {group.symbol} at {used:g} Å, but {', '.join(others)}; if that is meant, give "
+            "--parent-tolerance"
+        )
 
 
 def _warnings(found: Transition) -> Iterator[str]:

@@ -31,6 +31,15 @@ _SIGMAS = 3.0
 _LEAST = 1e-6  # Å
 
 
+@dataclass(frozen=True)
+class Evidence:
+    """What many frames say of a mode: p-value, corrected for the number of modes, and a 95 % interval in Å."""
+
+    p_value: float
+    interval: tuple[float, float]
+    level: float
+
+
 @dataclass(frozen=True, eq=False)
 class Transition:
     """A parent, a child as fields on its sites, and the operations that the child keeps.
@@ -50,6 +59,8 @@ class Transition:
     noise: float
     modes: tuple[Mode, ...]
     strains: tuple[Mode, ...]
+    operation: int = 0  # of the parent, from the match to this domain
+    evidence: tuple[Evidence | None, ...] = ()  # for each of `modes`, where many frames gave some
 
     @property
     def index(self) -> int:
@@ -71,9 +82,15 @@ class Transition:
                 continue
             left = set(joint(self.crystal, found))
             breaks = len(left) > len(self.kept) and not left <= set(mode.isotropy.tolist())
-            if mode.amplitude > _EXACT + _SIGMAS * self.noise * np.sqrt(free) or (breaks and mode.amplitude > _LEAST):
+            proof = self.evidence_for(mode)
+            clear = mode.amplitude > _EXACT + _SIGMAS * self.noise * np.sqrt(free)
+            if (proof.p_value < proof.level if proof else clear) or (breaks and mode.amplitude > _LEAST):
                 found.append(mode)
         return tuple(found)
+
+    def evidence_for(self, mode: Mode) -> Evidence | None:
+        """What frames say of one of the modes."""
+        return next((proof for one, proof in zip(self.modes, self.evidence, strict=False) if one is mode), None)
 
     @cached_property
     def primary(self) -> tuple[Mode, ...]:
@@ -128,6 +145,7 @@ class Transition:
             residuals=self.residuals[crystal.table[crystal.table[inverse[0]], operation]],
             modes=tuple(map(turn, self.modes)),
             strains=tuple(map(turn, self.strains)),
+            operation=int(crystal.table[operation, self.operation]),
         )
 
     def domains(self) -> list[int]:
@@ -173,14 +191,14 @@ def transition(match: Match, tolerance: float | None = None) -> Transition:
     Moments count as displacements do, the largest as 0.3 Å.
     """
     crystal = PeriodicCrystal.holding(match.parent, match.supercell, grey=match.moments is not None)
-    raw = dict(_fields(crystal, match))
+    raw: dict[Kind, np.ndarray] = dict(_fields(crystal, match))
     length = abs(np.linalg.det(match.supercell @ match.parent.group.lattice)) ** (1 / 3)
     residuals = _strained(crystal, match.strain) * length
     for kind, field in raw.items():
         residuals = np.maximum(residuals, _moved(crystal, field, kind) * _unit(kind, field))
     tolerance = _tolerance(residuals) if tolerance is None else tolerance
     kept = _closed(crystal, np.flatnonzero(residuals <= tolerance))
-    fields = {kind: _symmetrised(crystal, field, kind, kept) for kind, field in raw.items()}
+    fields: dict[Kind, np.ndarray] = {kind: _symmetrised(crystal, field, kind, kept) for kind, field in raw.items()}
     point = crystal.crystal.group.cartesian[np.unique(crystal.operations[0][kept])]
     strain = np.einsum("gij,jk,glk->il", point, match.strain, point) / len(point)
     cells = len(crystal.cells) // crystal.translations_in(kept)
@@ -210,9 +228,9 @@ def _parts(operations: np.ndarray) -> list[np.ndarray]:
 
 def _fields(crystal: PeriodicCrystal, match: Match) -> Iterator[tuple[Kind, np.ndarray]]:
     """What is different in the child, on all sites of the periodic crystal."""
-    yield "displacement", _on_sites(crystal, match, match.displacements)
+    yield "displacement", on_sites(crystal, match, match.displacements)
     if match.moments is not None:
-        yield "magnetic", _on_sites(crystal, match, match.moments)
+        yield "magnetic", on_sites(crystal, match, match.moments)
     wanted = match.parent.numbers[match.sites]
     if (match.numbers != wanted).any():
         species = np.unique(match.numbers)
@@ -220,7 +238,7 @@ def _fields(crystal: PeriodicCrystal, match: Match) -> Iterator[tuple[Kind, np.n
         same = match.parent.equivalent[match.sites]
         for orbit in np.unique(same):
             shares[same == orbit] -= shares[same == orbit].mean(axis=0)
-        yield "occupation", _on_sites(crystal, match, shares)
+        yield "occupation", on_sites(crystal, match, shares)
 
 
 def _symmetrised(crystal: PeriodicCrystal, field: np.ndarray, kind: Kind, kept: np.ndarray) -> np.ndarray:
@@ -229,7 +247,7 @@ def _symmetrised(crystal: PeriodicCrystal, field: np.ndarray, kind: Kind, kept: 
     return np.sum([crystal.apply(part, field, images).sum(axis=0) for part in _parts(kept)], axis=0) / len(kept)
 
 
-def _on_sites(crystal: PeriodicCrystal, match: Match, values: np.ndarray) -> np.ndarray:
+def on_sites(crystal: PeriodicCrystal, match: Match, values: np.ndarray) -> np.ndarray:
     """What a match says of its sites, repeated over the whole periodic crystal."""
     child = replace(crystal, superlattice=match.supercell)
     known = np.empty((len(child.cells), len(match.parent.numbers), values.shape[1]))

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from subduce.crystals import identify, irreps_at
+from subduce.groups import point_group
 from tests.golden.irrep_labels import oracle, rows_of
 
 from .groups import standard_group
@@ -38,16 +39,24 @@ def test_every_label_is_found_and_every_irrep_has_one(number, point):
     assert sum(d**2 for d in dimensions) == len(next(iter(found.values())).little)
 
 
+def described_again(group, moved, shift, irrep):
+    """The character of the operations of `group`, from an irrep of the same group described from another origin."""
+    offsets = moved.translations - (group.translations + group.rotations @ shift - shift)
+    matrices = irrep.matrices(np.arange(len(offsets)), -np.rint(offsets))
+    return np.trace(matrices, axis1=1, axis2=2)
+
+
 @pytest.mark.parametrize(("number", "point"), POINTS)
-def test_labels_do_not_depend_on_where_the_origin_is(number, point):
-    """A description from a general origin knows where the standard one is: same operations, same labels."""
-    k = TABLES[str(number)]["points"][point]["k"]
-    here, there = named(number, k)[1], named(number, k, (0.137, 0.251, 0.083))[1]
+def test_labels_do_not_depend_on_a_general_origin(number, point):
+    """A description from anywhere knows where the standard origin is: the same label is the same representation."""
+    k, shift = TABLES[str(number)]["points"][point]["k"], np.array([0.137, 0.251, 0.083])
+    group, here = named(number, k)
+    moved, there = named(number, k, shift)
     assert list(here) == list(there)
+    primitive = np.linalg.solve(group.to_standard[0], shift)
     for label, irrep in here.items():
-        moved = np.abs(np.trace(there[label].base, axis1=1, axis2=2))
-        assert np.allclose(moved[0], irrep.dim)
-        assert irrep.type == there[label].type
+        again = described_again(group, moved, primitive, there[label])
+        assert np.allclose(again, np.trace(irrep.base, axis1=1, axis2=2), atol=1e-6)
 
 
 # 1 A1, 2 A2, 3 E, 4 T1, 5 T2 at GM and R; 1 A1, 2 B1, 3 A2, 4 B2, 5 E at X and M (Stokes, Hatch and Campbell, ISOTROPY)
@@ -62,44 +71,15 @@ def test_labels_do_not_depend_on_where_the_origin_is(number, point):
 )
 def test_labels_of_the_perovskite_are_the_point_groups_irreps(point, k, names):
     group, found = named(221, k)
-    quadratic = {"B1": (1, 1), "B2": (0, 1)}  # x² − y² and xy about the axis of the arm
     for label, irrep in found.items():
-        name = names[label.removeprefix(point)[0]]
         turned = group.cartesian[irrep.little]
-        parity = np.linalg.det(turned)
-        inversion = int(np.flatnonzero(np.isclose(np.trace(turned, axis1=1, axis2=2), -3))[0])
-        assert np.sign(irrep.small_characters[inversion].real) == (1 if label.endswith("+") else -1)
-        proper = parity > 0
-        characters = irrep.small_characters[proper].real
-        turned = turned[proper]
-        if name == "T1":
-            assert np.allclose(characters, np.trace(turned, axis1=1, axis2=2))
-        elif name == "A1":
-            assert np.allclose(characters, 1)
-        elif point in "GMR" and point != "M" and name in ("A2", "T2"):
-            cubic = (
-                characters
-                if name == "A2"
-                else characters / np.where(np.abs(traces := np.trace(turned, axis1=1, axis2=2)) > 0.5, traces, 1)
-            )
-            diagonal = np.abs(np.diagonal(turned, axis1=1, axis2=2)).sum(axis=1)
-            even = np.isclose(diagonal, 3) | np.isclose(diagonal, 0)  # C2 along axes and C3: even permutations of axes
-            keep = np.abs(traces) > 0.5 if name == "T2" else np.full(len(even), True)
-            assert np.allclose(cubic[keep], np.where(even, 1, -1)[keep])
-        elif name in ("A2", "B1", "B2"):
-            mark = np.abs(irrep.k) < 0.1 if point == "M" else np.abs(irrep.k) > 0.1
-            axis = int(np.flatnonzero(mark)[0])
-            a, b = (i for i in range(3) if i != axis)
-            if name == "A2":
-                expected = turned[:, axis, axis]  # a rotation about the axis
-            else:
-                form = np.zeros((3, 3))
-                if quadratic[name] == (1, 1):
-                    form[a, a], form[b, b] = 1, -1
-                else:
-                    form[a, b] = form[b, a] = 1
-                expected = np.einsum("gij,jk,glk,il->g", turned, form, turned, form) / (form**2).sum()
-            assert np.allclose(characters, expected)
+        if point in ("X", "M"):  # the four-fold axis of the first arm brought to z
+            cycle = np.roll(np.eye(3), {"X": 0, "M": 2}[point], axis=0)
+            turned = cycle @ turned @ cycle.T
+        expected = point_group("Oh" if point in ("GM", "R") else "D4h")
+        places = [int(np.argmin(np.abs(expected.matrices - matrix).sum(axis=(1, 2)))) for matrix in turned]
+        mulliken = names[label.removeprefix(point)[0]] + {"+": "g", "-": "u"}[label[-1]]
+        assert np.allclose(expected.irrep(mulliken).character[places], irrep.small_characters)
 
 
 def test_the_other_origin_of_the_perovskite_exchanges_labels():
@@ -110,10 +90,8 @@ def test_the_other_origin_of_the_perovskite_exchanges_labels():
         group, here = named(221, points[ours[0]])
         moved, there = named(221, points[ours[0]], (0.5, 0.5, 0.5))
         assert np.allclose(moved.to_standard[1], 0)
-        # the same operation is followed by another lattice translation when it is described from there
-        offsets = moved.translations - (group.translations + group.rotations @ np.full(3, 0.5) - 0.5)
-        matrices = there[theirs].matrices(np.arange(48), -np.rint(offsets))
-        assert np.allclose(np.trace(matrices, axis1=1, axis2=2), np.trace(here[ours].base, axis1=1, axis2=2))
+        again = described_again(group, moved, np.full(3, 0.5), there[theirs])
+        assert np.allclose(again, np.trace(here[ours].base, axis1=1, axis2=2))
 
 
 def kept(group, supercell, directions):
@@ -162,24 +140,75 @@ def test_isotropy_subgroups_are_the_published_ones(directions, number):
     assert kept(group, np.diag([2, 2, 2]), vectors) == number
 
 
-# Fennie and Rabe 2005 (K3, GM2- of YMnO3); Benedek and Fennie 2011 (X2+, X3- of I4/mmm)
+# Published transitions: number, point, label, direction (zeros after it), supercell, subgroup
+PUBLISHED = [
+    (194, (1 / 3, 1 / 3, 0), "K3", (0, 1), (3, 3, 1), 185),  # YMnO3: Fennie and Rabe 2005; Artyukhin et al. 2014
+    (194, (1 / 3, 1 / 3, 0), "K3", (1, 0), (3, 3, 1), 165),
+    (194, (1 / 3, 1 / 3, 0), "K3", (1, 0.3), (3, 3, 1), 158),
+    (194, (0, 0, 0), "GM2-", (1,), (1, 1, 1), 186),
+    (139, (0.5, 0.5, 0), "X2+", (0, 1), (2, 2, 2), 64),  # Ca3Mn2O7: Harris 2011; Benedek and Fennie 2011
+    (139, (0.5, 0.5, 0), "X2+", (1, 1), (2, 2, 2), 127),
+    (139, (0.5, 0.5, 0), "X3-", (0, 1), (2, 2, 2), 63),
+    (139, (0.5, 0.5, 0), "X3-", (1, 1), (2, 2, 2), 136),
+    (225, (0, 0, 0), "GM4+", (0, 0, 1), (1, 1, 1), 87),  # ordered double perovskites: Howard, Kennedy, Woodward 2003
+    (225, (0, 0, 0), "GM4+", (0, 1, 1), (1, 1, 1), 12),
+    (225, (0, 0, 0), "GM4+", (1, 1, 1), (1, 1, 1), 148),
+    (225, (0, 1, 0), "X3+", (0, 0, 1), (2, 2, 2), 128),
+    (225, (0, 1, 0), "X3+", (0, 1, 1), (2, 2, 2), 134),
+    (225, (0, 1, 0), "X3+", (1, 1, 1), (2, 2, 2), 201),
+    (225, (0, 1, 0), "X2-", (0, 0, 1), (2, 2, 2), 137),  # ZrO2: Negita 1989
+    (227, (0, 0, 0), "GM3-", (1, 0), (1, 1, 1), 98),  # Cd2Re2O7: Sergienko et al. 2004
+    (227, (0, 0, 0), "GM3-", (0, 1), (1, 1, 1), 119),
+    (227, (0, 0, 0), "GM2-", (1,), (1, 1, 1), 216),  # breathing pyrochlore
+    (227, (0, 0, 0), "GM3+", (1, 0), (1, 1, 1), 141),  # Jahn-Teller spinels
+    (216, (0, 0, 0), "GM4", (1, 1, 1), (1, 1, 1), 160),  # GaV4S8
+    (216, (0, 0, 0), "GM4", (0, 0, 1), (1, 1, 1), 44),
+    (229, (0.5, 0.5, 0), "N4-", (1,), (2, 2, 2), 63),  # bcc to hcp: Burgers 1934
+    (136, (0, 0, 0), "GM2+", (1,), (1, 1, 1), 58),  # stishovite to CaCl2 type
+    (136, (0, 0.5, 0.5), "R1-", (1, 0), (2, 2, 2), 14),  # VO2, M1 and M2: Brews 1970
+    (136, (0, 0.5, 0.5), "R1-", (1, 1), (2, 2, 2), 12),
+    (167, (0, 0, 0), "GM2-", (1,), (1, 1, 1), 161),  # LiNbO3
+    (166, (0, 0, 0), "GM2-", (1,), (1, 1, 1), 160),
+]
+
+
+@pytest.mark.parametrize("case", PUBLISHED, ids=str)
+def test_published_transitions_have_their_published_subgroups(case):
+    number, k, label, direction, sizes, expected = case
+    group, found = named(number, k)
+    vector = np.array([*direction, *[0] * (found[label].dim - len(direction))])
+    assert kept(group, np.diag(sizes), [(found[label], vector)]) == expected
+
+
+def test_coupled_order_of_published_crystals():
+    group, found = named(139, (0.5, 0.5, 0))  # hybrid improper ferroelectric, A2_1am
+    assert kept(group, np.diag([2, 2, 2]), [(found["X2+"], (0, 1)), (found["X3-"], (0, 1))]) == 36
+    group, waves = named(191, (0.5, 0, 0.5))  # charge order of AV3Sb5: Christensen et al. 2021
+    flat = named(191, (0.5, 0, 0))[1]
+    assert kept(group, np.diag([2, 2, 2]), [(flat["M1+"], (1, 0, 0)), (waves["L2-"], (0, 1, 1))]) == 69
+    assert kept(group, np.diag([2, 2, 2]), [(waves["L2-"], (1, 1, 1))]) == 191
+
+
 @pytest.mark.parametrize(
-    ("number", "k", "label", "vectors", "numbers"),
+    ("numbers", "labels"),
     [
-        (194, (1 / 3, 1 / 3, 0), "K3", "any", {185, 165, 158}),
-        (194, (0, 0, 0), "GM2-", [(1,)], {186}),
+        ((221, 223, 225, 227, 229, 230), {"GM4-"}),
+        ((123, 127, 129, 136, 139, 140, 141), {"GM3-", "GM5-"}),
+        ((191, 193, 194), {"GM2-", "GM6-"}),
+        ((164, 166, 167), {"GM2-", "GM3-"}),
+        ((215, 216), {"GM4"}),
     ],
 )
-def test_isotropy_subgroups_of_hexagonal_manganites(number, k, label, vectors, numbers):
-    group, found = named(number, k)
-    irrep = found[label]
-    if vectors == "any":
-        vectors = [(np.cos(a), np.sin(a)) for a in np.pi * np.arange(12) / 6] + [(np.cos(0.2), np.sin(0.2))]
-    assert {kept(group, np.diag([3, 3, 1]), [(irrep, vector)]) for vector in vectors} == numbers
+def test_polar_vectors_at_the_zone_centre(numbers, labels):
+    for number in numbers:
+        group, found = named(number, (0, 0, 0))
+        vector = np.trace(group.cartesian, axis1=1, axis2=2)
+        times = {label: np.trace(irrep.base, axis1=1, axis2=2) @ vector for label, irrep in found.items()}
+        assert {label for label, count in times.items() if count > 1} == labels
 
 
 def test_points_of_other_groups_and_characters_off_the_table_have_no_label():
-    group = standard_group(62)
+    group = standard_group(14)
     assert {irrep.label for irrep in irreps_at(group, np.zeros(3))} == {""}
     group = standard_group(221)
     assert {irrep.label for irrep in irreps_at(group, np.array([0, 0, 0.25]))} == {""}

@@ -4,43 +4,17 @@ import ase
 import numpy as np
 import pytest
 import spglib
-from ase.build import bulk, make_supercell
+from ase.build import bulk
 from ase.spacegroup import crystal as from_table
 
 from subduce.config import InputError
 from subduce.crystals import crystal, identify, scan_tolerances
+from tests.unit.crystals.structures import perovskite, presented
 
 RUTILE = from_table("TiO", [(0, 0, 0), (0.305, 0.305, 0)], spacegroup=136, cellpar=[4.6, 4.6, 2.96, 90, 90, 90])
 TELLURIDE = from_table(
     "BiTeSe", [(0, 0, 0.4), (0, 0, 0), (0, 0, 0.21)], spacegroup=166, cellpar=[4.4, 4.4, 30, 90, 90, 120]
 )
-
-
-def perovskite(a=4.0, shift=(0, 0, 0)):
-    """Ti at the origin, O between, Ba in the middle."""
-    places = np.array([[0.5, 0.5, 0.5], [0, 0, 0], [0.5, 0, 0], [0, 0.5, 0], [0, 0, 0.5]]) + shift
-    return ase.Atoms("BaTiO3", scaled_positions=places, cell=np.eye(3) * a, pbc=True)
-
-
-def turned(generator):
-    """A random matrix of O(3)."""
-    matrix = np.linalg.qr(generator.standard_normal((3, 3)))[0]
-    return matrix * generator.choice([-1, 1])
-
-
-def presented(atoms, generator, noise=0.0):
-    """The same crystal in another frame, cell, order and origin, left-handed cells too."""
-    while True:
-        cell = generator.integers(-1, 2, (3, 3))
-        if abs(round(np.linalg.det(cell))) in (1, 2):
-            break
-    atoms = make_supercell(atoms, cell) if np.linalg.det(cell) > 0 else make_supercell(atoms, -cell)
-    atoms.positions += noise * generator.standard_normal(atoms.positions.shape) + generator.uniform(-5, 5, 3)
-    rotation = turned(generator)
-    atoms = atoms[generator.permutation(len(atoms))]
-    atoms.set_cell(atoms.cell.array @ rotation.T)
-    atoms.positions = atoms.positions @ rotation.T
-    return atoms
 
 
 def assert_exact(found):

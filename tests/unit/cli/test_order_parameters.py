@@ -1,0 +1,93 @@
+"""The verb `order-parameters`: what it prints, what it keeps, and how it refuses."""
+
+import json
+
+import ase.io
+import numpy as np
+import pytest
+
+from subduce.cli import main
+from tests.distortions import distorted, perovskite
+
+
+@pytest.fixture
+def files(tmp_path):
+    def write(**structures):
+        for name, atoms in structures.items():
+            ase.io.write(tmp_path / f"{name}.extxyz", atoms)
+        return [str(tmp_path / f"{name}.extxyz") for name in structures]
+
+    return write
+
+
+def test_a_record_and_a_few_lines(files, capsys):
+    parent, child = files(parent=perovskite(), child=distorted(r=(0, 0.17, 0.17), m=(0.11, 0, 0)))
+    assert main(["order-parameters", parent, child, "--json"]) == 0
+    printed = capsys.readouterr()
+    results = json.loads(printed.out)["results"]
+    assert results["child"] == {"number": 62, "symbol": "Pnma"}
+    assert printed.err.startswith("Pm-3m breaks to Pnma by R4+(0,a,a) (0.68 Å) and M3+(a;0;0) (0.311 Å)")
+    assert "X5+" not in printed.err  # allowed, but zero
+    assert "from the origin at Sr: R4+ = R5-, M3+ = M2+" in printed.err
+    assert len(results["structures"]["domains"]) == 24
+
+
+def test_nothing_broken_is_no_error(files, capsys):
+    parent, child = files(parent=perovskite(), child=distorted())
+    assert main(["order-parameters", parent, child]) == 0
+    assert capsys.readouterr().err.startswith("No symmetry is broken")
+
+
+def test_page_and_record_are_kept(files, tmp_path, capsys):
+    parent, child = files(parent=perovskite(), child=distorted(r=(0, 0, 0.2)))
+    command = ["order-parameters", parent, child, "--output", str(tmp_path / "found")]
+    assert main(command) == 0
+    assert json.loads((tmp_path / "found" / "record.json").read_text())["kind"] == "order-parameters"
+    assert "R4+" in (tmp_path / "found" / "report.html").read_text()
+    assert main(command) == 2
+    assert "--overwrite" in capsys.readouterr().err
+
+
+def crowded():
+    atoms = perovskite()
+    atoms.positions[2] = atoms.positions[1] + 0.1
+    return atoms
+
+
+def iron():
+    atoms = perovskite()
+    atoms.symbols[1] = "Fe"
+    return atoms
+
+
+REFUSED = {
+    "another composition": (perovskite(), iron(), "composition"),
+    "parent and child exchanged": (distorted(r=(0.1, 0.1, 0.1)), perovskite(), "exchange the two"),
+    "overlapping atoms": (perovskite(), crowded(), "overlap"),
+    "a molecule": (perovskite(), ase.Atoms("SrTiO3", positions=np.eye(5, 3) * 2), "repeats in three directions"),
+    "another lattice": (perovskite(), ase.Atoms("SrTiO3", cell=[3, 4, 8], pbc=True, positions=perovskite().positions * [0.75, 1, 2]), "strain"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_bad_input_is_one_line(name, files, capsys):
+    parent, child, message = REFUSED[name]
+    assert main(["order-parameters", *files(parent=parent, child=child)]) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count("\n") == 1
+
+
+def test_a_parent_that_is_not_quite_symmetric_is_told_so(files, capsys):
+    parent = perovskite()
+    parent.positions[1, 2] += 0.01
+    paths = files(parent=parent, child=distorted(r=(0, 0, 0.2)))
+    assert main(["order-parameters", *paths]) == 2  # P4mm cannot tell the domains of the tilt apart
+    assert "the parent is P4mm at 0.001 Å, but Pm-3m at 0.0" in capsys.readouterr().err
+    assert main(["order-parameters", *paths, "--parent-tolerance", "0.05"]) == 0
+    assert capsys.readouterr().err.startswith("Pm-3m breaks to I4/mcm by R4+(0,0,a)")
+
+
+def test_a_tolerance_is_a_distance(files, capsys):
+    assert main(["order-parameters", *files(parent=perovskite(), child=distorted()), "--tolerance", "much"]) == 2
+    assert "expected a distance in Å" in capsys.readouterr().err
