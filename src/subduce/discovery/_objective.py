@@ -2,7 +2,7 @@
 
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -34,17 +34,22 @@ _SLOPE = 1e-9  # a minimum's largest slope, of a function
 
 @dataclass(frozen=True)
 class SpaceIrrep:
-    """An irrep of the group that moves a space; for crystals with its wave vector and the number of arms."""
+    """An irrep of the group that moves a space; of crystals with its wave vector and the number of arms.
+
+    Where it has no label, `characters` holds the small irrep's, real and imaginary parts.
+    """
 
     irrep: GroupIrrep
     k: tuple[float, ...] | None = None
     arms: int = 1
+    characters: tuple[tuple[float, float], ...] = ()
 
     @property
     def label(self) -> dict[str, Any]:
         """What names it in a record."""
         wave = {} if self.k is None else {"k": list(self.k)}
-        return {"irrep": self.irrep.name, **wave, "dimension": self.irrep.dim}
+        characters = {"characters": [list(pair) for pair in self.characters]} if self.characters else {}
+        return {"irrep": self.irrep.name, **wave, "dimension": self.irrep.dim, **characters}
 
     def symbol(self, basis: Float[np.ndarray, "dim fixed"]) -> str:
         """A direction with a letter for each free amplitude, arms apart: `(a;a;0)`."""
@@ -170,7 +175,13 @@ def site_space(parent: Crystal, supercell: int | Sequence, *, axial: bool = Fals
     def reduced() -> Iterator[tuple[SpaceIrrep, np.ndarray]]:
         for mode in decompose(periodic, np.zeros((periodic.sites, 3)), "magnetic" if axial else "displacement", cells):
             irrep, k = mode.irrep, tuple((np.round(mode.irrep.k_standard, 6) + 0.0).tolist())
-            one = SpaceIrrep(GroupIrrep(name_of(mode), mode.matrices, irrep.type), k, len(irrep.arms))
+            name = name_of(replace(mode, kind="displacement"))  # nothing here is odd under time reversal
+            shown = (
+                ()
+                if irrep.label
+                else tuple((float(c.real), float(c.imag)) for c in np.round(irrep.small_characters, 6) + 0.0)
+            )
+            one = SpaceIrrep(GroupIrrep(name, mode.matrices, irrep.type), k, len(irrep.arms), shown)
             yield one, mode.basis.reshape(len(mode.basis), -1, irrep.dim)
 
     places = (periodic.cells[:, None] + parent.positions).reshape(-1, 3) @ group.lattice

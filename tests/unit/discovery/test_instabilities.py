@@ -211,6 +211,14 @@ def test_bonds_decide_at_which_wave_vector_a_field_condenses(bonds, name, k, pol
     assert axial.called(axial.keeping(vector, 1e-5))["number"] == turns[three]
 
 
+def test_an_irrep_without_a_label_has_its_wave_vector_and_characters():
+    space = site_space(crystal(Atoms("Po", cell=[4.0] * 3, pbc=True)), np.diag([1, 1, 3]))
+    assert space.cells == 27
+    line = next(one.label for one, _ in space.parts if not one.irrep.name.startswith("GM"))
+    assert line["irrep"].startswith("k=(")
+    assert line["characters"][0][0] * 6 == line["dimension"]
+
+
 def test_axial_vectors_have_irreps_of_the_other_parity():
     record = instabilities(EffectiveHamiltonian(0.05, 0.05, 2.0), simple_cubic(axial=True), dimensions=1, threshold=1.0)
     assert_condensed(record, "R4+", [0.5, 0.5, 0.5], -0.42250, 1.1402)
