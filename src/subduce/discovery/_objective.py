@@ -201,28 +201,31 @@ def isotropy_spaces(one: SpaceIrrep, largest: int) -> list[tuple[Float[np.ndarra
     matrices = matrices[np.unique(np.rint(matrices / _CLOSE).reshape(len(matrices), -1), axis=0, return_index=True)[1]]
     size = one.irrep.dim
     weights = np.random.default_rng(0).normal(size=(size, size))
+    weights = (matrices.transpose(0, 2, 1) @ weights @ matrices).reshape(len(matrices), -1)
     queue, seen, found = [np.eye(size)], set(), []
     while queue and len(seen) < _MANY:
         space = queue.pop(int(np.argmin([s.shape[1] for s in queue])))
         images = matrices @ space
         values, vectors = np.linalg.eigh(np.einsum("gif,gih->gfh", images - space, images - space))
+        counts = (values < 1e-9).sum(axis=1)
         for free in range(1, space.shape[1]):
-            for within in vectors[(values < 1e-9).sum(axis=1) == free][:, :, :free]:
-                smaller = space @ within
-                codes = np.einsum("ij,gia,gja->g", weights, matrices @ smaller, matrices @ smaller)
-                key = (free, round(float(codes.min()), 5), round(float(codes.max()), 5))
+            smaller = _apart(space @ vectors[counts == free][:, :, :free])
+            codes = weights @ (smaller @ smaller.transpose(0, 2, 1)).reshape(len(smaller), size**2).T  # of all images
+            for one_space, low, high in zip(smaller, codes.min(axis=0), codes.max(axis=0), strict=True):
+                key = (free, round(float(low), 5), round(float(high), 5))
                 if key not in seen:
                     seen.add(key)
-                    queue.append(smaller)
+                    queue.append(one_space)
         if space.shape[1] <= largest:
             found.append(min(((image, one.symbol(image)) for image in _apart(images)), key=_plainness))
     return sorted(found, key=lambda way: (way[0].shape[1], *_plainness(way)))
 
 
-def _apart(images: np.ndarray) -> np.ndarray:
-    """The images that span different spaces."""
-    spans = np.rint(images @ images.transpose(0, 2, 1) / 1e-5).reshape(len(images), -1)
-    return images[np.unique(spans, axis=0, return_index=True)[1]]
+def _apart(images: Float[np.ndarray, "m dim fixed"]) -> Float[np.ndarray, "spaces dim fixed"]:
+    """The images that span different spaces, told apart by a random linear function of their projectors."""
+    weights = np.random.default_rng(1).normal(size=2 * (images.shape[1],))
+    codes = np.einsum("mia,ij,mja->m", images, weights, images, optimize=True)
+    return images[np.unique(np.round(codes, 5), return_index=True)[1]]
 
 
 def _plainness(way: tuple[np.ndarray, str]) -> tuple:
