@@ -17,6 +17,9 @@ from ._missing_inputs import MissingInputs as MissingInputs
 from ._missing_inputs import missing_gradient as missing_gradient
 from ._missing_inputs import missing_inputs as missing_inputs
 from ._missing_inputs import plateau as plateau
+from ._instabilities import instabilities as instabilities
+from ._objective import group_space as group_space
+from ._objective import site_space as site_space
 from ._order_parameter import order_parameters as order_parameters
 from ._network_order_parameter import NetworkOrderParameter as NetworkOrderParameter
 from ._network_order_parameter import network_order_parameter as network_order_parameter
