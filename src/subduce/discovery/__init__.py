@@ -8,6 +8,7 @@ from ._continuous import discover_continuous as discover_continuous
 from ._distribution import Distribution as Distribution
 from ._distribution import distribution as distribution
 from ._distribution import isotypic_fractions as isotypic_fractions
+from ._instabilities import instabilities as instabilities
 from ._learned_inputs import LearnConfig as LearnConfig
 from ._learned_inputs import LearnedInputs as LearnedInputs
 from ._learned_inputs import fit_network as fit_network
@@ -17,12 +18,11 @@ from ._missing_inputs import MissingInputs as MissingInputs
 from ._missing_inputs import missing_gradient as missing_gradient
 from ._missing_inputs import missing_inputs as missing_inputs
 from ._missing_inputs import plateau as plateau
-from ._instabilities import instabilities as instabilities
+from ._network_order_parameter import NetworkOrderParameter as NetworkOrderParameter
+from ._network_order_parameter import network_order_parameter as network_order_parameter
 from ._objective import group_space as group_space
 from ._objective import site_space as site_space
 from ._order_parameter import order_parameters as order_parameters
-from ._network_order_parameter import NetworkOrderParameter as NetworkOrderParameter
-from ._network_order_parameter import network_order_parameter as network_order_parameter
 from ._places import scales as scales
 from ._places import when as when
 from ._places import where as where

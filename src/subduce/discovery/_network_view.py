@@ -13,9 +13,9 @@ from subduce.groups import invariant_basis
 from subduce.models import EuclideanNetwork, EuclideanNetworkConfig
 from subduce.o3 import Irreps, irrep_matrix
 
+from ._network_order_parameter import INPUTS
 from ._transition import Transition, averaged, child_sites
 
-_ORDER = "0e + 0o + 1o + 1e + 2e + 2o"
 _REACH = 1.7  # cutoff over the cube root of the volume of a site: some twelve neighbours
 _SEEN = 1e-7  # of the largest part of the gradient
 _ROUND_OFF = 1e-9
@@ -37,7 +37,7 @@ def network_view(found: Transition, *, seed: int = 0) -> dict[str, Any]:
     allowed = [(n, m) for n, m in irreps if invariant_basis(m[found.kept]).shape[1] and not np.allclose(m, 1.0)]
     stray, sizes, rows = 0.0, dict.fromkeys((n for n, _ in allowed), 0.0), []
     primary = {mode.name for mode in found.primary if mode.kind == "displacement"}
-    for term, where in zip(Irreps(_ORDER), Irreps(_ORDER).slices(), strict=True):
+    for term, where in zip(Irreps(INPUTS), Irreps(INPUTS).slices(), strict=True):
         images = irrep_matrix(term.ir, turns).numpy()[crystal.operations[0]]
         field = gradient[:, where]
         stray = max(stray, float(np.abs(field - averaged(crystal, field, images, found.kept)).max()))
@@ -50,7 +50,7 @@ def network_view(found: Transition, *, seed: int = 0) -> dict[str, Any]:
     seen = [n for n in sizes if sizes[n] > _SEEN * max(sizes.values())]
     needed = {m.name for m in found.present if m.kind == "displacement" and not np.allclose(m.matrices, 1.0)}
     return {
-        "inputs": _ORDER,
+        "inputs": INPUTS,
         "admissible": [n for n, _ in allowed],
         "forbidden_max": stray / whole,
         "found": seen,
@@ -95,9 +95,9 @@ def _gradient(found: Transition, seed: int) -> np.ndarray:
     reach = float(_REACH * volume ** (1 / 3))
     graph: Graph = graph_from_structure(structure_from_atoms(atoms), reach).graph
     degree = len(graph.sender) / len(atoms)
-    settings = {"type_names": names, "order": _ORDER, "r_max": reach, "avg_num_neighbors": degree, "seed": seed}
+    settings = {"type_names": names, "order": INPUTS, "r_max": reach, "avg_num_neighbors": degree, "seed": seed}
     config = EuclideanNetworkConfig.model_validate({**settings, "num_features": 4})
-    order = torch.zeros(len(atoms), Irreps(_ORDER).dim, dtype=torch.float64, requires_grad=True)
+    order = torch.zeros(len(atoms), Irreps(INPUTS).dim, dtype=torch.float64, requires_grad=True)
     target = torch.from_numpy(found.fields["displacement"])
     loss = mse_loss(EuclideanNetwork(config)(graph, order), target)
     return torch.autograd.grad(loss, order)[0].numpy()

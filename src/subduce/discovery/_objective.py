@@ -2,7 +2,7 @@
 
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -13,7 +13,7 @@ from ase.calculators.calculator import BaseCalculator
 from jaxtyping import Bool, Float, Int
 
 from subduce.config import InputError
-from subduce.crystals import Crystal, PeriodicCrystal, decompose
+from subduce.crystals import Crystal, PeriodicCrystal, decompose, irrep_name
 from subduce.groups import (
     FiniteGroup,
     GroupIrrep,
@@ -23,8 +23,6 @@ from subduce.groups import (
     reduction,
     stabiliser,
 )
-
-from ._order_parameter import name as name_of
 
 _CLOSE = 1e-6
 _MANY = 1000  # classes of isotropy subgroups of one irrep: a search that meets more ends; few amplitudes come first
@@ -175,7 +173,7 @@ def site_space(parent: Crystal, supercell: int | Sequence, *, axial: bool = Fals
     def reduced() -> Iterator[tuple[SpaceIrrep, np.ndarray]]:
         for mode in decompose(periodic, np.zeros((periodic.sites, 3)), "magnetic" if axial else "displacement", cells):
             irrep, k = mode.irrep, tuple((np.round(mode.irrep.k_standard, 6) + 0.0).tolist())
-            name = name_of(replace(mode, kind="displacement"))  # nothing here is odd under time reversal
+            name = irrep_name(mode.irrep)  # nothing here is odd under time reversal
             shown = (
                 ()
                 if irrep.label
