@@ -85,7 +85,7 @@ def surfaces(sites: Sequence[tuple[str, Mapping[str, Sequence[float]]]]) -> Plot
             axes.view_init(elev=18, azim=-62)
             axes.set_title(f"{name}: {', '.join(parts)}", fontsize=9, y=1.06)
         figure.subplots_adjust(0, 0, 1, 0.88, 0, 0.1)
-        return Plot(svg(figure), "Order parameters that the network learned, on their sites")
+        return Plot(svg(figure), "What the network misses: the gradient by its inputs on sites, at zero")
 
 
 def harmonics(degree: int, way: np.ndarray) -> np.ndarray:
