@@ -10,7 +10,6 @@ import argparse
 import json
 import multiprocessing
 import sys
-import time
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
@@ -19,7 +18,7 @@ import torch
 sys.path.insert(0, str(Path(__file__).parent))
 
 from claimed import verdicts
-from solved import jobs, solved
+from solved import jobs, one_run
 
 from subduce.config import InputError, read_yaml
 from subduce.records import write_whole
@@ -54,20 +53,6 @@ def reproduce(
     result = {"verdicts": verdicts(found), "runs": found}
     write_whole(output / "result.json", json.dumps(result, indent=1))
     return result
-
-
-def one_run(output, part, name, settings):
-    """The result of a run, taken from its file where that exists and was made with these settings."""
-    path = Path(output) / f"{part}_{name}.json"
-    if path.exists():
-        found = json.loads(path.read_text())
-        if found["settings"] == settings:
-            return found
-    started = time.perf_counter()
-    found = solved(settings)
-    found |= {"seconds": time.perf_counter() - started, "settings": settings}
-    write_whole(path, json.dumps(found, indent=1) + "\n")
-    return found
 
 
 def keep(result, machine):

@@ -1,10 +1,15 @@
 """One run: what the network lacks, what it learns in its place, and which space groups come out."""
 
+import json
+import time
+from pathlib import Path
+
 import numpy as np
 import setups
 
 from subduce.discovery import LearnConfig, fit_network, network_order_parameter, plateau
 from subduce.models import EuclideanNetwork, EuclideanNetworkConfig
+from subduce.records import write_whole
 
 SETUPS = {
     "square": setups.points,
@@ -21,6 +26,20 @@ def jobs(part, about, quick):
         shared["learn"] = {**shared["learn"], "penalties": [0.0], "symmetric_steps": 5, "weight_steps": 5}
     names = about["quick"] if quick else list(about["runs"])
     return {name: {**shared, **about["runs"][name], "part": part} for name in names}
+
+
+def one_run(output, part, name, settings):
+    """The result of a run, taken from its file where that exists and was made with these settings."""
+    path = Path(output) / f"{part}_{name}.json"
+    if path.exists():
+        found = json.loads(path.read_text())
+        if found["settings"] == settings:
+            return found
+    started = time.perf_counter()
+    found = solved(settings)
+    found |= {"seconds": time.perf_counter() - started, "settings": settings}
+    write_whole(path, json.dumps(found, indent=1) + "\n")
+    return found
 
 
 def solved(settings):

@@ -101,10 +101,12 @@ def network_order_parameter(
 
     `symmetry` are the operations that keep `atoms`; those that keep the target too are found from it, within
     `tolerance`. Inputs stand at every site, or as `modulation` says. `network` overrides settings of the
-    `EuclideanNetworkConfig`; `weights` name the group's irreps, see `missing_inputs`.
+    `EuclideanNetworkConfig`, whose cutoff is else 1.75 times the shortest distance; `weights` name the group's irreps,
+    see `missing_inputs`. Raises `ValueError` where `symmetry` and `atoms`, or the sites of the inputs, do not fit.
     """
     modulation = modulation or Modulation.on(len(atoms), range(len(atoms)))
-    near = 1.75 * float(np.min(atoms.get_all_distances(mic=True)[~np.eye(len(atoms), dtype=bool)], initial=np.inf))
+    apart = atoms.get_all_distances(mic=True)[~np.eye(len(atoms), dtype=bool)]
+    near = 1.75 * float(min([*apart, *atoms.cell.lengths()[atoms.pbc]], default=1.0))
     given = {"type_names": tuple(dict.fromkeys(atoms.get_chemical_symbols())), "order": INPUTS, **(network or {})}
     cutoff = given.setdefault("r_max", near)
     graph = SkinList(cutoff).graph(atoms.numbers, atoms.positions, atoms.cell.array, atoms.pbc)
