@@ -73,4 +73,14 @@ def _describe(results: Any) -> list[str]:
         verdict = "agrees" if network["agrees"] else "disagrees"
         missed, forbidden = ", ".join(network["found"]), network["forbidden_max"]
         lines.append(f"network: {verdict}; it misses {missed} (forbidden: {forbidden:.0e} of the gradient)")
+        if "learned" in network:
+            lines.append(_learned(network["learned"]))
     return [*lines, *(f"warning: {text}" for text in results["warnings"])]
+
+
+def _learned(learned: Any) -> str:
+    """Which inputs a network learned, and how much of the error they took away."""
+    lengths = learned["path"][learned["chosen"]]["blocks"]
+    used = ", ".join(f"{block} ({length:.2g})" for block, length in lengths.items() if length)
+    gain = learned["symmetric_loss"] / max(learned["loss"], 1e-300)
+    return f"learned on {learned['species']}: {used}; squared error {gain:.2g} times less, {learned['domains']} domains"

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+import ase
 import numpy as np
 from ase.geometry.minkowski_reduction import minkowski_reduce
 from jaxtyping import Float, Int
@@ -73,6 +74,14 @@ class PeriodicCrystal:
         """Sites of the primitive cell that operations take to each other."""
         equivalent = self.crystal.equivalent.tolist()
         return tuple(tuple(s for s, first in enumerate(equivalent) if first == o) for o in dict.fromkeys(equivalent))
+
+    @property
+    def atoms(self) -> ase.Atoms:
+        """All sites, cell after cell, with the species of the parent."""
+        ideal, lattice = self.crystal, self.crystal.group.lattice
+        positions = (self.cells[:, None] + ideal.positions).reshape(-1, 3) @ lattice
+        numbers = np.tile(ideal.numbers, len(self.cells))
+        return ase.Atoms(numbers=numbers, positions=positions, cell=self.superlattice @ lattice, pbc=True)
 
     @property
     def sites(self) -> int:

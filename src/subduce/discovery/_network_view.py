@@ -2,18 +2,17 @@
 
 from typing import Any
 
-import ase
 import numpy as np
 import torch
 from torch.nn.functional import mse_loss
 
 from subduce.crystals import PeriodicCrystal, candidates, intertwiners, irrep_name
 from subduce.data import Graph, graph_from_structure, structure_from_atoms
-from subduce.groups import invariant_basis
-from subduce.models import EuclideanNetwork, EuclideanNetworkConfig
+from subduce.groups import SiteSymmetry, invariant_basis
+from subduce.models import EuclideanNetwork, EuclideanNetworkConfig, Modulation
 from subduce.o3 import Irreps, irrep_matrix
 
-from ._network_order_parameter import INPUTS
+from ._network_order_parameter import INPUTS, network_order_parameter
 from ._transition import Transition, averaged, child_sites
 
 _REACH = 1.7  # cutoff over the cube root of the volume of a site: some twelve neighbours
@@ -21,13 +20,14 @@ _SEEN = 1e-7  # of the largest part of the gradient
 _ROUND_OFF = 1e-9
 
 
-def network_view(found: Transition, *, seed: int = 0) -> dict[str, Any]:
+def network_view(found: Transition, *, learn: bool = False, seed: int = 0) -> dict[str, Any]:
     """Whether a network with random weights misses just the irreps that group theory finds.
 
     The network maps the parent to the displacements and has inputs of every degree up to 2 and both parities at every
     site, at zero. Its gradient by them names what is missing (Smidt, Geiger and Miller 2021, arXiv:2007.02005), here
     irrep by irrep of the space group, on each orbit of sites. `forbidden_max` is the largest component that an
-    operation of the child would change, over the largest of all: round-off, if all is right.
+    operation of the child would change, over the largest of all: round-off, if all is right. To `learn` is to train
+    network and inputs together, on the smallest orbit whose inputs can hold every primary irrep: minutes.
     """
     crystal = found.crystal
     gradient = _gradient(found, seed)
@@ -49,15 +49,34 @@ def network_view(found: Transition, *, seed: int = 0) -> dict[str, Any]:
                 rows.append((str(term.ir), orbit, there, field))
     seen = [n for n in sizes if sizes[n] > _SEEN * max(sizes.values())]
     needed = {m.name for m in found.present if m.kind == "displacement" and not np.allclose(m.matrices, 1.0)}
-    return {
+    holding = [row for row in rows if primary and primary <= set(row[2])]
+    learned = _learned(found, min((row[1] for row in holding), key=len), seed) if learn and holding else None
+    view = {
         "inputs": INPUTS,
         "admissible": [n for n, _ in allowed],
         "forbidden_max": stray / whole,
         "found": seen,
         "where": [{**_place(found, orbit), "input": term, "irreps": there} for term, orbit, there, _ in rows],
-        "sites": _coefficients(found, [row for row in rows if primary and primary <= set(row[2])]),
+        "sites": _coefficients(found, holding),
         "agrees": needed <= set(seen) and stray / whole < _ROUND_OFF,
     }
+    if learned is not None:
+        same = learned.get("kept_by_order") == len(found.kept)
+        view |= {"learned": learned, "agrees": view["agrees"] and same}
+    return view
+
+
+def _learned(found: Transition, orbit: tuple[int, ...], seed: int) -> dict[str, Any]:
+    """An order parameter that a network learned on an orbit of sites, with its path and checks."""
+    crystal = found.crystal
+    symmetry = SiteSymmetry(crystal.crystal.group.cartesian[crystal.operations[0]], crystal.permutations)
+    places = [place for place in range(crystal.sites) if place % len(crystal.crystal.numbers) in orbit]
+    inputs = Modulation.on(crystal.sites, places)
+    settings = {"num_features": 4, "num_layers": 2, "radial_mlp_width": 16, "seed": seed}
+    learned = network_order_parameter(
+        crystal.atoms, found.fields["displacement"], symmetry, inputs, network=settings, tolerance=found.tolerance
+    )
+    return {**_place(found, orbit), **learned.results()}
 
 
 def _size(
@@ -86,11 +105,8 @@ def _coefficients(found: Transition, rows: list[tuple[str, tuple[int, ...], list
 def _gradient(found: Transition, seed: int) -> np.ndarray:
     """The gradient of the squared error by inputs that are zero, on all sites of the periodic crystal."""
     crystal, ideal = found.crystal, found.crystal.crystal
-    lattice = ideal.group.lattice
-    positions = (crystal.cells[:, None] + ideal.positions).reshape(-1, 3) @ lattice
-    numbers = np.tile(ideal.numbers, len(crystal.cells))
-    atoms = ase.Atoms(numbers=numbers, positions=positions, cell=crystal.superlattice @ lattice, pbc=True)
-    volume = abs(np.linalg.det(lattice)) / len(ideal.numbers)
+    atoms = crystal.atoms
+    volume = atoms.get_volume() / len(atoms)
     names = tuple(dict.fromkeys(ideal.atoms.get_chemical_symbols()))
     reach = float(_REACH * volume ** (1 / 3))
     graph: Graph = graph_from_structure(structure_from_atoms(atoms), reach).graph

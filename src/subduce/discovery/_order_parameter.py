@@ -55,7 +55,7 @@ def order_parameters(
     child with many frames, such as molecular dynamics, the mean is analysed; modes then count where they are
     significant at `level`, the chance that any of them is there by accident, and have 95 % intervals. Unless `method`
     is "group", an equivariant network with random weights (`seed`) is asked which inputs it misses; `network` holds its
-    answer and whether the two agree.
+    answer and whether the two agree. With "network" it also learns the order parameter, which takes minutes.
     Amplitudes are norms over the child's primitive cell (A_s), Å of the strain-free parent. Raises `InputError`, one
     line, for structures that are not related, or not structures.
     """
@@ -75,7 +75,7 @@ def order_parameters(
         raise InputError("; ".join([str(error), *doubts])) from None
     results = _results(found, scan, parent_tolerance)
     if method != "group" and found.index > 1:
-        results["network"] = network_view(found, seed=seed)
+        results["network"] = network_view(found, learn=method == "network", seed=seed)
         if not results["network"]["agrees"]:
             doubts.append("group theory and the network disagree; please report this structure")
     results |= {"frames": len(children), "warnings": [*doubts, *results["warnings"]]}

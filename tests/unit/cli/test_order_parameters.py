@@ -97,3 +97,18 @@ def test_a_parent_that_is_not_quite_symmetric_is_told_so(files, capsys):
 def test_a_tolerance_is_a_distance(files, capsys):
     assert main(["order-parameters", *files(parent=perovskite(), child=distorted()), "--tolerance", "much"]) == 2
     assert "expected a distance in Å" in capsys.readouterr().err
+
+
+def test_a_network_learns_the_order_parameter(files, capsys):
+    child = perovskite()
+    child.positions[1, 2] += 0.1
+    assert main(["order-parameters", *files(parent=perovskite(), child=child), "--method", "network", "--json"]) == 0
+    printed = capsys.readouterr()
+    network = json.loads(printed.out)["results"]["network"]
+    learned = network["learned"]
+    assert network["agrees"]
+    assert learned["kept_by_order"] == 8
+    assert learned["symmetric_loss"] == pytest.approx(learned["plateau"], rel=1e-4)
+    assert learned["loss"] < 0.01 * learned["plateau"]
+    assert [name for name, length in learned["path"][learned["chosen"]]["blocks"].items() if length > 1e-3] == ["1o"]
+    assert "learned on" in printed.err
