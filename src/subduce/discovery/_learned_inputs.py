@@ -218,9 +218,10 @@ def _shorter(part: Tensor, by: float) -> Tensor:
 
 
 def _descend(variables: Sequence[Tensor], objective: Callable[[], Tensor], steps: int) -> None:
-    """L-BFGS with a strong Wolfe line search."""
+    """L-BFGS with a strong Wolfe line search, undone where it ended higher than it began, or nowhere."""
     if not steps:
         return
+    before, start = float(objective().detach()), [variable.detach().clone() for variable in variables]
     optimiser = torch.optim.LBFGS(
         variables, max_iter=steps, tolerance_grad=1e-14, tolerance_change=1e-16, history_size=50,
         line_search_fn="strong_wolfe",
@@ -233,3 +234,7 @@ def _descend(variables: Sequence[Tensor], objective: Callable[[], Tensor], steps
         return value
 
     optimiser.step(closure)
+    if not float(objective().detach()) <= before:
+        with torch.no_grad():
+            for variable, value in zip(variables, start, strict=True):
+                variable.copy_(value)

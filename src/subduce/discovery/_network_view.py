@@ -27,7 +27,7 @@ def network_view(found: Transition, *, learn: bool = False, seed: int = 0) -> di
     site, at zero. Its gradient by them names what is missing (Smidt, Geiger and Miller 2021, arXiv:2007.02005), here
     irrep by irrep of the space group, on each orbit of sites. `forbidden_max` is the largest component that an
     operation of the child would change, over the largest of all: round-off, if all is right. To `learn` is to train
-    network and inputs together, on the smallest orbit whose inputs can hold every primary irrep: minutes.
+    network and inputs together, on the orbit of the largest gradient that can hold every primary irrep: half a minute.
     """
     crystal = found.crystal
     gradient = _gradient(found, seed)
@@ -50,7 +50,8 @@ def network_view(found: Transition, *, learn: bool = False, seed: int = 0) -> di
     seen = [n for n in sizes if sizes[n] > _SEEN * max(sizes.values())]
     needed = {m.name for m in found.present if m.kind == "displacement" and not np.allclose(m.matrices, 1.0)}
     holding = [row for row in rows if primary and primary <= set(row[2])]
-    learned = _learned(found, min((row[1] for row in holding), key=len), seed) if learn and holding else None
+    where = max(holding, key=lambda row: _strength(found, row))[1] if learn and holding else ()
+    learned = _learned(found, where, seed) if where else None
     view = {
         "inputs": INPUTS,
         "admissible": [n for n, _ in allowed],
@@ -64,6 +65,12 @@ def network_view(found: Transition, *, learn: bool = False, seed: int = 0) -> di
         same = learned.get("kept_by_order") == len(found.kept)
         view |= {"learned": learned, "agrees": view["agrees"] and same}
     return view
+
+
+def _strength(found: Transition, row: tuple[str, tuple[int, ...], list[str], np.ndarray]) -> float:
+    """The gradient at a site of an orbit."""
+    count = len(found.crystal.crystal.numbers)
+    return float(np.linalg.norm(row[3].reshape(-1, count, row[3].shape[1])[:, list(row[1])]) / len(row[1]) ** 0.5)
 
 
 def _learned(found: Transition, orbit: tuple[int, ...], seed: int) -> dict[str, Any]:

@@ -110,5 +110,7 @@ def test_a_network_learns_the_order_parameter(files, capsys):
     assert learned["kept_by_order"] == 8
     assert learned["symmetric_loss"] == pytest.approx(learned["plateau"], rel=1e-4)
     assert learned["loss"] < 0.01 * learned["plateau"]
-    assert [name for name, length in learned["path"][learned["chosen"]]["blocks"].items() if length > 1e-3] == ["1o"]
+    lengths = learned["path"][learned["chosen"]]["blocks"]
+    assert set(lengths) <= {"1o", "2e"}
+    assert max(lengths, key=lambda name: lengths[name]) == "1o"
     assert "learned on" in printed.err
