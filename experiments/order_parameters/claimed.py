@@ -61,6 +61,7 @@ def _rectangle(title, run):
             run["symmetric_loss"] / run["plateau"] - 1,
             ("<=", 1e-6),
         ),
+        row(f"{title}: symmetric part of the gradient at the plateau, over what breaks", _score(run), ("<=", 1e-3)),
         row(f"{title}: gradient in B1g at zero", run["irreps"]["B1g"], (">=", 1e-6)),
         row(
             f"{title}: gradient in all but A1g and B1g, over B1g",
@@ -81,6 +82,11 @@ def _rectangle(title, run):
     stray = [np.abs(part).max() for name, part in learned.items() if run["dimensions"][name] == 0]
     rows.append(row(f"{title}: largest component learned where theory has none", max(stray, default=0.0), ("=", 0.0)))
     return rows
+
+
+def _score(run):
+    symmetric, breaking = ([block[part] for block in run["score"].values()] for part in ("symmetric", "breaking"))
+    return np.linalg.norm(symmetric) / np.linalg.norm(breaking)
 
 
 def _common(title, run):

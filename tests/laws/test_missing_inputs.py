@@ -222,6 +222,9 @@ def test_the_order_parameter_is_learned_and_what_is_forbidden_stays_exactly_zero
     assert found.symmetric_loss >= found.plateau * (1 - 1e-12)
     assert found.loss < LearnConfig().slack * found.plateau
     assert found.path[-1].loss < 1e-6
+    score = {block.name: block for block in found.gradient.blocks}  # at the optimum without inputs
+    assert max(block.symmetric for block in score.values()) < 1e-3 * score["2e"].breaking
+    assert found.gradient.forbidden_max < 1e-12
     np.testing.assert_allclose(found.output, target, atol=0.02)
     vector = found.amplitudes[0]
     assert not vector[:6].any()

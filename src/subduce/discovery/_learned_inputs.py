@@ -14,7 +14,7 @@ from torch.nn.functional import mse_loss
 from ..config import Config
 from ..data import Graph
 from ..models import EuclideanNetwork
-from ._missing_inputs import Loss, MissingInputs, plateau
+from ._missing_inputs import Loss, MissingGradient, MissingInputs, missing_gradient, plateau
 
 
 class LearnConfig(Config):
@@ -51,6 +51,7 @@ class LearnedInputs:
     output: Float[np.ndarray, "sites dim_out"]
     loss: float
     symmetric_loss: float  # of the network before any input was free
+    gradient: MissingGradient  # there, by the inputs at zero: the score, with nothing symmetric left to learn
     plateau: float  # the least that it could be, from the mean of the target's images
     path: tuple[PathPoint, ...]
     chosen: int  # which point of the path
@@ -97,6 +98,7 @@ def learn_order_parameter(
         )
     least = plateau(missing.symmetry, target, network.config.output, loss=loss)
     symmetric = fit_network(network, graph, target, steps=config.symmetric_steps, loss=loss)
+    gradient = missing_gradient(network, graph, target, missing, loss=loss)
     fit = _Fit(network, graph, target, missing, loss, least)
     unit = fit.entry()
     path, states = [], []
@@ -113,8 +115,8 @@ def learn_order_parameter(
     with torch.no_grad():
         amplitudes = fit.amplitudes(fit.free)
         output = network(graph, fit.spread @ amplitudes).numpy()
-    loss_there = path[chosen].loss * least
-    return LearnedInputs(amplitudes.numpy(), target, output, loss_there, symmetric, least, tuple(path), chosen)
+    there = path[chosen].loss * least
+    return LearnedInputs(amplitudes.numpy(), target, output, there, symmetric, gradient, least, tuple(path), chosen)
 
 
 class _Fit:

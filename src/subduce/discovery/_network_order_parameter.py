@@ -65,6 +65,7 @@ class NetworkOrderParameter:
         mean = keeping.average(self.learned.target, self.network.config.output)
         return found | {
             "symmetric_loss": self.learned.symmetric_loss,
+            "score": {block.name: asdict(block) for block in self.learned.gradient.blocks},
             "path": [asdict(point) for point in self.learned.path],
             "chosen": self.learned.chosen,
             "amplitudes": dict(zip(self.missing.modulation.names, self.learned.amplitudes.tolist(), strict=True)),
