@@ -7,6 +7,7 @@ import torch
 from subduce.config import InputError
 from subduce.discovery import Investigation, action_on, discover, discover_symmetries
 from subduce.discovery import _network as network
+from subduce.discovery import _training as training
 from subduce.discovery._laws import Ensemble
 from subduce.discovery._significance import Test
 from tests.unit.discovery.cases import plane, scalars, shifted, smooth, step
@@ -18,7 +19,7 @@ def broken(results):
 
 @pytest.fixture
 def brief(monkeypatch):
-    monkeypatch.setattr(network, "_STEPS", 150)
+    monkeypatch.setattr(training, "_STEPS", 150)
     monkeypatch.setattr(network, "_ROUNDS", 2)
 
 
@@ -77,20 +78,20 @@ def test_one_more_network_notices_what_is_missing(brief):
     everything = Investigation(pairs, action).everything
     constant = np.eye(len(everything))[:, :1]
     null = network._Null(network._Polynomials(everything, constant, network._Cut(pairs, np.ones(1), False)), [], action)
-    more = network._School(action, "circular", 0, lambda done, total: None).equivariant(half.x, half.y)
+    more = training.School(action, "circular", 0, 1, lambda done, total: None).equivariant(half.x, half.y)
     assert network._lack_of_fit(null, more, half, action) < 1e-6
     null.networks.append(more)
     noise = torch.randn(half.x.shape, generator=torch.Generator().manual_seed(0))
     half.y = more(half.x) + noise
-    again = network._School(action, "circular", 1, lambda done, total: None).equivariant(half.x, noise.flip(0))
+    again = training.School(action, "circular", 1, 1, lambda done, total: None).equivariant(half.x, noise.flip(0))
     assert network._lack_of_fit(null, again, half, action) > 1e-3
 
 
 def test_functions_that_break_the_group_turn_as_functions_on_it_do():
     pairs = plane(samples=16)
     action = action_on(pairs, "D4")
-    school = network._School(action, "circular", 0, lambda done, total: None)
-    first = network._Network(action, "circular", 2, school.generator).double().requires_grad_(False)
+    school = training.School(action, "circular", 0, 1, lambda done, total: None)
+    first = training.Network(action, "circular", 2, school.generator).double().requires_grad_(False)
     plain = torch.nn.Conv2d(1, 1, 3, padding=1, padding_mode="circular").double().requires_grad_(False)
     functions = network._Broken(first, plain, action)
     x = torch.randn(2, 1, 6, 6, dtype=torch.float64)
