@@ -38,8 +38,8 @@ class Ladder:
     progress: Callable[[int, int], None] = lambda done, total: None
     seeds: int = 1
     """Networks to train, each from a seed of its own; their evidence is combined."""
-    stopped_after: int | None = None
-    """The number of pairs after which an interruption ended the pass; what is found is of these alone."""
+    interruption: str = ""
+    """What an interruption left to be told; empty without one."""
 
     # -- what is gathered
 
@@ -75,7 +75,7 @@ class Ladder:
         except Stopped as stop:
             if stop.moments.units < FEWEST:
                 raise
-            self.stopped_after = stop.done
+            self.interruption = f"interrupted after {stop.done} of {len(self.pairs)} pairs: these alone are tested"
             return stop.moments
 
     @cached_property
@@ -125,7 +125,7 @@ class Ladder:
         """The class of laws that is used, with the p-value of its lack of fit: a network where no other class fits."""
         if self.estimator != "network":
             rung, p = self.local
-            if p >= self.level or not self.climbs:
+            if p >= self.level or not self.climbs or not self.networks:
                 return rung, p
         return Rung(_NETWORK, np.array([], dtype=int)), float(np.median([network.lack for network in self.networks]))
 
@@ -141,8 +141,8 @@ class Ladder:
 
     @property
     def climbs(self) -> bool:
-        """Whether a network can be trained where no other class fits."""
-        return self.estimator == "auto" and not self.why_no_network
+        """Whether a network is to be trained where no other class fits, and can be."""
+        return self.estimator == "auto" and not self.interruption and not self.why_no_network
 
     @cached_property
     def why_no_network(self) -> str:
@@ -151,7 +151,7 @@ class Ladder:
 
     @cached_property
     def networks(self) -> tuple[Trained, ...]:
-        """What the networks from each seed say."""
+        """What the networks from each seed say; of an interrupted training those that are done."""
         kept, laws = self.group.irreps[0], np.zeros((0, 0))
         for rung in (*reversed(self.classes), Rung("constant", np.array([0]))):
             laws = self.laws_of(rung.functions).part(kept)
@@ -168,7 +168,17 @@ class Ladder:
                 seed=self.seed + k, progress=progress,
             )  # fmt: skip
 
-        return tuple(one(k) for k in range(self.seeds))
+        found: list[Trained] = []
+        try:
+            for k in range(self.seeds):
+                found.append(one(k))
+        except KeyboardInterrupt:
+            if not found and self.estimator == "network":
+                raise
+            done = f"after {len(found)} of {self.seeds} sets of networks" if found else "while networks were trained"
+            left = "these alone are tested" if found else "the classes of laws before them are told"
+            self.interruption = f"interrupted {done}: {left}"
+        return tuple(found)
 
     def _whole(self, functions: np.ndarray, laws: np.ndarray) -> np.ndarray:
         """Laws of some functions as laws of all."""

@@ -52,8 +52,9 @@ def fits_into(pairs: Pairs) -> str:
         return "the network reads fields on a grid; for vectors take --estimator polynomial"
     if units < FEWEST:
         return f"{units} units are too few to train networks on one half and test on the other: at least {FEWEST}"
-    small = min(pairs.shape) <= 2 * HALO and not all(pairs.periodic)
-    return f"networks need more than {2 * HALO} points along each axis, got {pairs.shape}" if small else ""
+    small = any(n <= 2 * HALO and not repeats for n, repeats in zip(pairs.shape, pairs.periodic, strict=True))
+    need = f"networks need more than {2 * HALO} points along each axis that does not repeat"
+    return f"{need}, got {pairs.shape}" if small else ""
 
 
 def trained(
@@ -91,7 +92,7 @@ def trained(
         if lack >= level:
             break
     broken = _Broken(first, school.plain(halves[0].x, null.residual(halves[0])), action)
-    null.networks.append(school.alike(halves[0].x, broken, broken.number))
+    null.networks.append(school.alike(halves[0].x, broken))
     return _evidence(null, broken, halves[1], action, lack, seed)
 
 
@@ -128,8 +129,10 @@ class _Cut:
         self.pairs, self.scale, self.increments = pairs, scale, increments
         self.whole = all(pairs.periodic) and int(np.prod(pairs.shape)) <= _POINTS
         self.padding = "circular" if self.whole else "valid"
-        side = int(_POINTS ** (1 / len(pairs.shape)))
-        self.box = tuple(min(n, side + 2 * HALO) for n in pairs.shape)
+        side, around = round(_POINTS ** (1 / len(pairs.shape))), 2 * HALO
+        sizes = zip(pairs.shape, pairs.periodic, strict=True)
+        box = [min(n, side) + around if repeats else min(n, side + around) for n, repeats in sizes]
+        self.box = [np.arange(b) % n for b, n in zip(box, pairs.shape, strict=True)]
 
     def take(self, rows: np.ndarray) -> tuple[Tensor, Tensor]:
         """Inputs and targets [sample, channel, *space]."""
@@ -139,8 +142,8 @@ class _Cut:
             assert y is not None
             y = y - x if self.increments else y
             if not self.whole:
-                x = x[(slice(None), *(slice(0, b) for b in self.box))]
-                y = y[(slice(None), *(slice(HALO, b - HALO) for b in self.box))]
+                x = x[(slice(None), *np.ix_(*self.box))]
+                y = y[(slice(None), *np.ix_(*(places[HALO:-HALO] for places in self.box)))]
             inputs.append(x / self.scale.reshape(-1, *(1,) * (x.ndim - 1)))
             targets.append(y)
         return torch.from_numpy(np.stack(inputs)), torch.from_numpy(np.stack(targets))

@@ -68,15 +68,16 @@ class School:
         """An equivariant network that says y, as far as it can."""
         return self._fitted(Network(self.action, self.padding, _WIDTH, self.generator), x, y)
 
-    def alike(self, x: Tensor, functions: Callable[[Tensor], Tensor], number: int) -> Network:
+    def alike(self, x: Tensor, functions: Callable[[Tensor], Tensor]) -> Network:
         """An equivariant network for what functions that break the group have in common with such that keep it."""
-        few = x[: max(1, HELD // (2 * number * x[0].numel()))]
+        one = functions(x[:1])
+        few = x[: max(1, HELD // (2 * one.numel()))]
         wanted = functions(few).transpose(0, 1)
         order = self.action.group.order
         wanted = wanted.unflatten(1, (-1, order))
         wanted = (wanted - wanted.mean(dim=2, keepdim=True)).flatten(1, 3)
         size = (wanted**2).mean(dim=(0, *range(2, wanted.ndim)), keepdim=True) ** 0.5
-        many = np.stack([np.kron(np.eye(number), target) for target in self.action.target])
+        many = np.stack([np.kron(np.eye(len(one)), target) for target in self.action.target])
         network = Network(dataclasses.replace(self.action, target=many), self.padding, _WIDE, self.generator)
         return self._fitted(network, few, wanted / size.clamp_min(1e-12))
 

@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from subduce.config import InputError
+from subduce.data import open_pairs
 from subduce.discovery import Investigation, action_on, discover, discover_symmetries
 from subduce.discovery import _network as network
 from subduce.discovery import _training as training
@@ -23,13 +24,14 @@ def brief(monkeypatch):
     monkeypatch.setattr(network, "_ROUNDS", 2)
 
 
-def cubic(seed=0, samples=32, stretch=(1, 1), along=(0.2, 0.0), noise=0.05):
+def cubic(seed=0, samples=32, size=8, stretch=(1, 1), along=(0.2, 0.0), noise=0.05, **reading):
     """A field that is carried along by its own square."""
     rng = np.random.default_rng(seed)
-    field = smooth(rng, samples, 8, stretch=stretch)
+    field = smooth(rng, samples, size, stretch=stretch)
     slopes = [(shifted(field, *e) - shifted(field, *-e)) / 2 for e in np.eye(2, dtype=int)]
     target = step(field) - field**2 * sum(c * slope for c, slope in zip(along, slopes, strict=True))
-    return scalars(field, target + noise * rng.normal(size=field.shape))
+    arrays = {"input": field, "target": target + noise * rng.normal(size=field.shape)}
+    return open_pairs(arrays, no_channels=True, **reading)
 
 
 @pytest.mark.parametrize("stretch", [(1, 1), (1, 3)])
@@ -39,6 +41,43 @@ def test_networks_find_what_breaks_whether_or_not_the_inputs_do(brief, stretch):
     assert not found["lack_of_fit"]["flag"]
     assert broken(found) == {"B"}
     assert found["preserved"]["name"] == "C1"
+
+
+@pytest.mark.parametrize("periodic", ["", "y"])
+def test_networks_leave_out_points_near_edges(brief, periodic):
+    pairs = cubic(along=(0.3, 0.0), size=12, periodic=periodic)
+    found = discover(pairs, action_on(pairs, "C2"), estimator="network")
+    assert broken(found) == {"B"}
+    assert any("near the ends" in warning for warning in found["warnings"])
+
+
+def test_large_and_thin_grids_are_cut_to_boxes_that_wrap_where_they_repeat(monkeypatch):
+    monkeypatch.setattr(network, "_POINTS", 64)
+    field = np.random.default_rng(0).normal(size=(16, 4, 40))
+    about = {"input": field, "target": np.roll(field, 1, 1)}
+    pairs = open_pairs(about, no_channels=True, periodic="x")
+    cut = network._Cut(pairs, np.ones(1), increments=False)
+    x, y = cut.take(np.arange(2))
+    assert x.shape == (2, 1, 4 + 6, 8 + 6)
+    assert y.shape == (2, 1, 4, 8)
+    assert torch.equal(x[:, :, 2:6, 3:-3], y)  # a point's value is that of the one before it on the axis that repeats
+    everything = Investigation(pairs, action_on(pairs, "D2")).everything
+    itself = np.eye(len(everything))[:, 1:2]
+    assert torch.equal(network._Polynomials(everything, itself, cut)(x)[0], x[:, :, 3:-3, 3:-3])
+    thin = open_pairs(about, no_channels=True, periodic="y")
+    assert "along each axis that does not repeat, got (4, 40)" in network.fits_into(thin)
+
+
+def test_networks_of_vector_fields_turn_their_components(brief):
+    rng = np.random.default_rng(0)
+    flow = np.stack([smooth(rng, 32, 8), smooth(rng, 32, 8)], axis=1)
+    square = (flow**2).sum(axis=1, keepdims=True)
+    lap = sum(np.roll(flow, s, a) for s in (-1, 1) for a in (2, 3)) - 4 * flow
+    target = flow + 0.1 * lap - 0.1 * square * flow + 0.1 * square * np.array([1, 0])[:, None, None]
+    arrays = {"input": flow, "target": target + 0.05 * rng.normal(size=flow.shape)}
+    pairs = open_pairs(arrays, channels="velocity=1o")
+    found = discover(pairs, action_on(pairs, "C4"), estimator="network")
+    assert broken(found) == {"E"}
 
 
 def test_networks_are_taken_with_caution_where_the_inputs_break_the_group(brief):
@@ -105,11 +144,16 @@ def test_functions_that_break_the_group_turn_as_functions_on_it_do():
             assert torch.allclose(turned[start + action.group.table[g, h]], image, atol=1e-12)
 
 
-def test_the_ladder_goes_on_to_networks_where_polynomials_do_not_fit(brief):
+def saturating():
+    """A law that no polynomial says."""
     rng = np.random.default_rng(0)
     field = smooth(rng, 32, 8)
     wide = sum(shifted(field, a, b) for a in (-1, 0, 1) for b in (-1, 0, 1)) / 9
-    target = np.tanh(3 * wide) + 0.02 * rng.normal(size=field.shape)
+    return field, np.tanh(3 * wide) + 0.02 * rng.normal(size=field.shape)
+
+
+def test_the_ladder_goes_on_to_networks_where_polynomials_do_not_fit(brief):
+    field, target = saturating()
     steps = []
     pairs = scalars(field, target)
     about = Investigation(pairs, action_on(pairs, "C2"), progress=lambda done, total: steps.append((done, total)))
@@ -121,6 +165,30 @@ def test_the_ladder_goes_on_to_networks_where_polynomials_do_not_fit(brief):
     refused = discover(few, action_on(few, "C2"))
     assert refused["lack_of_fit"]["flag"]
     assert any("at least 16" in warning for warning in refused["warnings"])
+
+
+@pytest.mark.parametrize("sets", [0, 1])
+def test_an_interrupted_training_keeps_what_is_known(monkeypatch, sets):
+    """Sets of networks that are done, or what polynomials said before any was."""
+    monkeypatch.setattr(training, "_STEPS", 20)
+    monkeypatch.setattr(network, "_ROUNDS", 1)
+    pairs, told = scalars(*saturating()), []
+
+    def stop(done, total):
+        if total == 2 * 4 * 20 and done > 80 * sets + 10:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        discover_symmetries(pairs, "C2", seeds=2, progress=stop, on_part=told.append)
+    (found,) = (record.results for record in told)
+    where = "after 1 of 2 sets of networks" if sets else "while networks were trained"
+    assert f"interrupted {where}" in found["warnings"][0]
+    assert found["estimator"].startswith("network" if sets else "polynomial")
+    alone = discover(pairs, action_on(pairs, "C2"), estimator="auto" if sets else "polynomial", seeds=1)
+    assert found["irreps"] == alone["irreps"]
+    with pytest.raises(KeyboardInterrupt):
+        discover_symmetries(pairs, "C2", seeds=2, estimator="network", progress=stop, on_part=told.append)
+    assert len(told) == 1 + sets
 
 
 def test_several_seeds_are_combined_and_told_apart(brief):
