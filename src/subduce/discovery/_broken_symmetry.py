@@ -18,9 +18,6 @@ from ._ladder import FEWEST, GUARD, Estimator, Ladder
 from ._network import told
 from ._significance import Closed, Size, closed_testing, detectable, holm
 
-_CAUTION = (
-    20  # times p-values of networks where the inputs break the group: what networks miss looks like breaking there
-)
 _MANY = 48  # elements: groups above list classes
 
 
@@ -31,22 +28,28 @@ class Investigation(Ladder):
     @cached_property
     def closed(self) -> Closed:
         """Closed testing over all subgroups."""
-        return closed_testing(self.group, lambda kept: self.evidence.kept(kept).p_value, self.level, self.absent)
+        own = lambda kept: self.evidence.kept(kept, self.masked).p_value  # noqa: E731
+        return closed_testing(self.group, own, self.level, self.absent)
 
     @cached_property
     def absent(self) -> dict[str, float]:
         """For each irrep that laws of the class have parts in, the p-value of having none, adjusted for all (Holm)."""
-        seen = [irrep for irrep in self.group.irreps[1:] if len(self.evidence.laws.bases[irrep.name])]
+        bases = self.evidence.laws.bases
+        seen = [i for i in self.group.irreps[1:] if len(bases[i.name]) and i.name not in self.masked]
         adjusted = holm([self.evidence.absent(irrep).p_value for irrep in seen])
-        factor = _CAUTION if self.cautious else 1
-        return {irrep.name: min(1.0, factor * p) for irrep, p in zip(seen, adjusted, strict=True)}
+        return {irrep.name: p for irrep, p in zip(seen, adjusted, strict=True)}
 
     @cached_property
-    def cautious(self) -> bool:
-        """Whether the laws are networks and the inputs themselves break the group."""
-        everyone = Subgroup(self.group, tuple(range(self.group.order)))
-        inputs = Distribution(self.pairs, self.action, self.level)
-        return self.by_network and inputs.kept(everyone).p_value < self.level
+    def masked(self) -> tuple[str, ...]:
+        """Irreps that networks cannot judge, as the inputs themselves break the group in them.
+
+        What networks miss of a symmetric law is a symmetric function; under inputs that a subgroup keeps, its mean
+        product with functions of an irrep vanishes where the subgroup leaves no vector of the irrep alone.
+        """
+        if not self.by_network:
+            return ()
+        inputs = Distribution(self.pairs, self.action, self.level).closed.kept
+        return tuple(i.name for i in self.group.irreps[1:] if any(k.fixed_dimension(i.character) for k in inputs))
 
     @cached_property
     def sizes(self) -> tuple[Size, ...]:
@@ -85,7 +88,7 @@ class Investigation(Ladder):
             "explained": 1 - self.evidence.residual_share,
             "lack_of_fit": {"p_value": lack, "flag": not self.trusted},
             "calibration": "placebo" if self.calibrated else None,
-            **(told(self.networks, self.group, self.level) if self.by_network else {}),
+            **(told(self.networks, self.group, self.level, self.masked) if self.by_network else {}),
             "warnings": self._warnings(kept),
         }
 
@@ -157,8 +160,8 @@ class Investigation(Ladder):
         if not self.trusted:
             why = f"; {self.why_no_network}" if self.estimator == "auto" and self.why_no_network else ""
             return [f"{beyond}: nothing is called broken{why}"]
-        times = f"the inputs themselves break the group: p-values of networks are taken times {_CAUTION}"
-        return [times] if self.cautious else []
+        inputs = f"the inputs themselves break {', '.join(self.masked)}: whether the law does, networks cannot tell"
+        return [inputs] if self.masked else []
 
     def _warnings(self, kept: Sequence[Subgroup]) -> list[str]:
         found = self.of_fit()

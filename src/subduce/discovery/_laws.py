@@ -71,11 +71,11 @@ class Laws:
         turned = basis if directions is None else basis @ directions
         return turned.transpose(1, 0, 2).reshape(basis.shape[1], -1)
 
-    def split(self, kept: Subgroup) -> tuple[np.ndarray, np.ndarray]:
-        """The laws that a subgroup keeps, and those orthogonal to them, as columns."""
+    def split(self, kept: Subgroup, free: Sequence[str] = ()) -> tuple[np.ndarray, np.ndarray]:
+        """The laws that a subgroup keeps, with all of some free irreps, and those orthogonal to them, as columns."""
         inside, outside = [], []
         for irrep in self.group.irreps:
-            fixed = invariant_basis(irrep.matrices[list(kept.members)])
+            fixed = np.eye(irrep.dim) if irrep.name in free else invariant_basis(irrep.matrices[list(kept.members)])
             rest = np.linalg.svd(fixed, full_matrices=True)[0][:, fixed.shape[1] :] if fixed.size else np.eye(irrep.dim)
             inside.append(self.part(irrep, fixed))
             outside.append(self.part(irrep, rest))
@@ -107,9 +107,9 @@ class Evidence:
 
     # -- tests
 
-    def kept(self, subgroup: Subgroup) -> Test:
-        """Whether the law is one that a subgroup keeps; its free coefficients are fitted and projected out."""
-        return self.score(*self.laws.split(subgroup))
+    def kept(self, subgroup: Subgroup, free: Sequence[str] = ()) -> Test:
+        """Whether the law is one that a subgroup keeps, but for free irreps; what is free is fitted, projected out."""
+        return self.score(*self.laws.split(subgroup, free))
 
     def absent(self, irrep: GroupIrrep) -> Test:
         """Whether the law has no part in an irrep, whatever its parts in all others."""
@@ -315,9 +315,9 @@ class Ensemble:
         self.members = members
         self.laws, self.moments = members[0].laws, members[0].moments
 
-    def kept(self, subgroup: Subgroup) -> Test:
-        """Whether the law is one that a subgroup keeps."""
-        return self._combined([member.kept(subgroup) for member in self.members])
+    def kept(self, subgroup: Subgroup, free: Sequence[str] = ()) -> Test:
+        """Whether the law is one that a subgroup keeps, but for free irreps."""
+        return self._combined([member.kept(subgroup, free) for member in self.members])
 
     def absent(self, irrep: GroupIrrep) -> Test:
         """Whether the law has no part in an irrep, whatever its parts in all others."""

@@ -31,7 +31,7 @@ from ._training import HALO, HELD, Network, School
 
 FEWEST = 16  # units
 _ROUNDS = 3  # networks that are added at most, each trained on what is left, until the fit is no longer lacking
-_POINTS = 4096  # of a sample that are looked at; larger grids are cut
+_POINTS = {1: 4096, 2: 4096, 3: 512}  # of a sample that are looked at; larger grids are cut
 _SAMPLES = 1024  # of each half that are looked at
 
 
@@ -96,17 +96,19 @@ def trained(
     return _evidence(null, broken, halves[1], action, lack, seed)
 
 
-def told(networks: Sequence[Trained], group: FiniteGroup, level: float) -> dict[str, Any]:
+def told(networks: Sequence[Trained], group: FiniteGroup, level: float, masked: Sequence[str]) -> dict[str, Any]:
     """Relaxed weights with their spectrum, and what the networks from each seed say alone.
 
     Weights are those of the first seed: they are a gauge, and those of different networks have no common one.
     """
     weights, rows = networks[0].relaxed, []
+    judged = [irrep for irrep in group.irreps[1:] if irrep.name not in masked]
     for network in networks:
         evidence = network.evidence
-        found = holm([evidence.absent(irrep).p_value for irrep in group.irreps[1:]])
-        p_values = dict(zip([irrep.name for irrep in group.irreps[1:]], found, strict=True))
-        closed = closed_testing(group, lambda kept, evidence=evidence: evidence.kept(kept).p_value, level, p_values)
+        found = holm([evidence.absent(irrep).p_value for irrep in judged])
+        p_values = dict(zip([irrep.name for irrep in judged], found, strict=True))
+        own = lambda kept, evidence=evidence: evidence.kept(kept, masked).p_value  # noqa: E731
+        closed = closed_testing(group, own, level, p_values)
         effect = max((evidence.defect(g).over(evidence.size.value).value for g in range(1, group.order)), default=0.0)
         explained = 1 - evidence.residual_share
         rows.append({"seed": network.seed, "preserved": closed.kept[0].setting, "lack_of_fit": network.lack,
@@ -127,9 +129,9 @@ class _Cut:
 
     def __init__(self, pairs: Pairs, scale: np.ndarray, increments: bool) -> None:
         self.pairs, self.scale, self.increments = pairs, scale, increments
-        self.whole = all(pairs.periodic) and int(np.prod(pairs.shape)) <= _POINTS
+        self.whole = all(pairs.periodic) and int(np.prod(pairs.shape)) <= _POINTS[len(pairs.shape)]
         self.padding = "circular" if self.whole else "valid"
-        side, around = round(_POINTS ** (1 / len(pairs.shape))), 2 * HALO
+        side, around = round(_POINTS[len(pairs.shape)] ** (1 / len(pairs.shape))), 2 * HALO
         sizes = zip(pairs.shape, pairs.periodic, strict=True)
         box = [min(n, side) + around if repeats else min(n, side + around) for n, repeats in sizes]
         self.box = [np.arange(b) % n for b, n in zip(box, pairs.shape, strict=True)]
