@@ -147,7 +147,7 @@ class Ladder:
     @cached_property
     def why_no_network(self) -> str:
         """Why no network can be trained on these data; empty where one can."""
-        return fits_into(self.pairs)
+        return fits_into(self.pairs, self.group)
 
     @cached_property
     def networks(self) -> tuple[Trained, ...]:

@@ -27,7 +27,7 @@ from ._laws import Evidence, Laws
 from ._local import LocalFunctions
 from ._moments import Moments
 from ._significance import closed_testing, holm
-from ._training import HALO, HELD, Network, School
+from ._training import CHANNELS, HALO, HELD, Network, School
 
 FEWEST = 16  # units
 _ROUNDS = 3  # networks that are added at most, each trained on what is left, until the fit is no longer lacking
@@ -45,13 +45,15 @@ class Trained:
     seed: int
 
 
-def fits_into(pairs: Pairs) -> str:
-    """Why no network can be trained on these pairs and tested; empty where one can."""
+def fits_into(pairs: Pairs, group: FiniteGroup) -> str:
+    """Why no network of a group can be trained on these pairs and tested; empty where one can."""
     units = len(np.unique(pairs.units))
     if not pairs.shape:
         return "the network reads fields on a grid; for vectors take --estimator polynomial"
     if units < FEWEST:
         return f"{units} units are too few to train networks on one half and test on the other: at least {FEWEST}"
+    if group.order > CHANNELS:
+        return f"networks take groups of at most {CHANNELS} elements; {group.name} has {group.order}"
     small = any(n <= 2 * HALO and not repeats for n, repeats in zip(pairs.shape, pairs.periodic, strict=True))
     need = f"networks need more than {2 * HALO} points along each axis that does not repeat"
     return f"{need}, got {pairs.shape}" if small else ""
@@ -71,7 +73,7 @@ def trained(
 
     Raises `InputError` for vectors, too few units and grids that a network does not fit into.
     """
-    if why := fits_into(pairs):
+    if why := fits_into(pairs, action.group):
         raise InputError(why)
     scale = scales_of(pairs.survey().input_variance, blocks(action.input))
     cut = _Cut(pairs, scale, increments)

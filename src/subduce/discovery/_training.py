@@ -14,6 +14,7 @@ from subduce.nn import GroupConvolution, GroupProjection, LiftingConvolution
 from ._actions import Action
 
 _LAYERS, _WIDTH, _WIDE, _PLAIN, _KERNEL = 3, 6, 8, 24, 3
+CHANNELS = 48  # of a layer at most, of all elements together
 _STEPS, _RATE, _DECAY, _BATCH = 400, 1e-2, 0.3, 8
 _CONVOLUTIONS = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
 HALO = _LAYERS * (_KERNEL // 2)
@@ -28,6 +29,7 @@ class Network(nn.Module):
         group = dataclasses.replace(action.group, matrices=action.grid.copy(), geometric=True)
         common: dict[str, Any] = {"kernel_size": _KERNEL, "relaxed": "elements", "padding": padding}
         common["generator"] = generator
+        width = max(1, min(width, CHANNELS // group.order))
         first = LiftingConvolution(group, action.input.shape[1], width, action=action.input, **common)
         rest = [GroupConvolution(group, width, width, **common) for _ in range(1, _LAYERS)]
         self.layers = nn.ModuleList([first, *rest])

@@ -71,7 +71,8 @@ def _networks(number: int) -> str:
         "Networks were trained on every other unit and tested on the rest. There, the last functions of equivariant "
         "networks and symmetric polynomials were fitted and projected out; tested were the derivatives by relaxed "
         "weights and the images of an unconstrained network under the group. The lack of fit is that of one more "
-        "equivariant network trained on what was left." + (several if number > 1 else "")
+        "equivariant network trained on what was left. Irreps in which the inputs themselves break the group were not "
+        "judged." + (several if number > 1 else "")
     )
 
 

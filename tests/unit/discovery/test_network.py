@@ -65,7 +65,15 @@ def test_large_and_thin_grids_are_cut_to_boxes_that_wrap_where_they_repeat(monke
     itself = np.eye(len(everything))[:, 1:2]
     assert torch.equal(network._Polynomials(everything, itself, cut)(x)[0], x[:, :, 3:-3, 3:-3])
     thin = open_pairs(about, no_channels=True, periodic="y")
-    assert "along each axis that does not repeat, got (4, 40)" in network.fits_into(thin)
+    assert "along each axis that does not repeat, got (4, 40)" in network.fits_into(thin, action_on(thin, "D2").group)
+
+
+def test_groups_of_which_networks_would_take_hours_are_left_to_polynomials():
+    arrays = {name: np.random.default_rng(0).normal(size=(16, 4, 4, 4)) for name in ("input", "target")}
+    pairs = open_pairs(arrays, no_channels=True)
+    about = Investigation(pairs, action_on(pairs, "OhxT"), estimator="auto")
+    assert about.why_no_network == "networks take groups of at most 48 elements; OhxT has 96"
+    assert not about.climbs
 
 
 def test_networks_of_vector_fields_turn_their_components(brief):
