@@ -308,7 +308,8 @@ class Evidence:
 class Ensemble:
     """The evidence of several networks as that of one: p-values as twice their median, sizes as means.
 
-    Twice the median of p-values is one, however they depend on each other (Rüger 1978).
+    Twice the median of p-values is one, however they depend on each other (Rüger 1978). Those of one network are
+    doubled too: of symmetric laws they come out somewhat too small.
     """
 
     def __init__(self, members: Sequence[Evidence]) -> None:
@@ -324,10 +325,8 @@ class Ensemble:
         return self._combined([member.absent(irrep) for member in self.members])
 
     def _combined(self, tests: Sequence[Test]) -> Test:
-        if len(tests) == 1:
-            return tests[0]
         p = min(1.0, 2 * float(np.median([test.p_value for test in tests])))
-        return replace(tests[0], p_value=p, method=f"twice the median of {len(tests)} networks")
+        return replace(tests[0], p_value=p, method=f"{tests[0].method}, twice the median of {len(tests)}")
 
     @property
     def residual_share(self) -> float:
