@@ -3,268 +3,53 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
 from subduce.config import InputError
 from subduce.data import Pairs
-from subduce.groups import FiniteGroup, GroupIrrep, Subgroup, direction_symbol, invariant_basis, subgroup
+from subduce.groups import GroupIrrep, Subgroup, direction_symbol, invariant_basis, subgroup
 
-from ._actions import Action, blocks
-from ._describe import described, scales_of
+from ._actions import Action
+from ._describe import described
 from ._distribution import Distribution
-from ._laws import Ensemble, Evidence, Laws
-from ._local import LocalFunctions, Rung, classes_of
-from ._moments import Moments, Stopped, gather
-from ._network import Trained, fits_into, told, trained
+from ._ladder import FEWEST, GUARD, Estimator, Ladder
+from ._network import told
 from ._significance import Closed, Size, closed_testing, detectable, holm
 
-_FEWEST = 8  # units: fewer cannot reject at the usual levels, whatever they show
-_NETWORK = "network with relaxed weights"
-_GUARD = 2  # times the level: the lack of fit of networks that are trusted; one that passes narrowly still misleads
-_CAUTION = (
-    20  # times p-values of networks where the inputs break the group: what networks miss looks like breaking there
-)
-_SYMMETRIC = 48  # polynomial laws that the group keeps, beside networks, at most
-_PER_FUNCTION = 12  # samples of point clouds: with fewer the fit eats so much of the noise that tests reject too often
 _MANY = 48  # elements: groups above list classes
-Estimator = Literal["auto", "stencil", "polynomial", "network"]
 
 
 @dataclass
-class Investigation:
-    """One set of pairs, one group: the moments, the class of laws that fits, and what it shows."""
-
-    pairs: Pairs
-    action: Action
-    level: float = 0.05
-    delta: float = 0.01
-    estimator: Estimator = "auto"
-    seed: int = 0
-    progress: Callable[[int, int], None] = lambda done, total: None
-    seeds: int = 1
-    """Networks to train, each from a seed of its own; their evidence is combined."""
-    stopped_after: int | None = None
-    """The number of pairs after which an interruption ended the pass; what is found is of these alone."""
-
-    # -- what is gathered
-
-    @cached_property
-    def everything(self) -> LocalFunctions:
-        """All functions that any class of laws here has, or is tested against."""
-        channels, dimension = self.pairs.input_channels.count, len(self.pairs.shape)
-        if dimension:
-            radius = 2 if min(self.pairs.shape) > 4 else 1
-            return LocalFunctions.stencil(channels, dimension, radius, degree=2, powers=3)
-        if self.pairs.nested:
-            return LocalFunctions(channels, ((),), 2, 3, self.pairs.nested)
-        degree = 1
-        while degree < 9:
-            larger = LocalFunctions(channels, ((),), degree + 1, degree + 1)
-            if len(larger) > min(300, len(self.pairs) // 10):
-                break
-            degree += 1
-        return LocalFunctions(channels, ((),), degree, degree)
-
-    @cached_property
-    def moments(self) -> Moments:
-        """The moments of everything; targets have unit mean square, each set of components that the group mixes."""
-        raw, size = self._raw, self.target_scale
-        return Moments(raw.gram, raw.cross / size, raw.square / size**2, raw.points)
-
-    @cached_property
-    def _raw(self) -> Moments:
-        ones = np.ones(self.action.target.shape[-1])
-        try:
-            return gather(self.pairs, self.everything, scale_input=self.input_scale, scale_target=ones,
-                          increments=self.same_quantity, progress=self.progress)  # fmt: skip
-        except Stopped as stop:
-            if stop.moments.units < _FEWEST:
-                raise
-            self.stopped_after = stop.done
-            return stop.moments
-
-    @cached_property
-    def input_scale(self) -> np.ndarray:
-        """What each channel of the input is divided by: one number for all that the group mixes."""
-        return scales_of(self.pairs.survey().input_variance, blocks(self.action.input))
-
-    @cached_property
-    def target_scale(self) -> np.ndarray:
-        """What each channel of the target is divided by."""
-        return scales_of(self._raw.square.sum(axis=0) / self._raw.points.sum(), blocks(self.action.target))
-
-    @cached_property
-    def same_quantity(self) -> bool:
-        """Whether the target is the input a little later: same variables, and nearer to it than to zero."""
-        left, right = self.pairs.input_channels, self.pairs.target_channels
-        if right is None or left.count != right.count or left.terms != right.terms:
-            return False
-        if left.names != right.names and len(left.names) > 1:
-            return False
-        near = far = 0.0
-        for i in range(min(4, len(self.pairs))):
-            x, y = self.pairs[i]
-            assert y is not None
-            near, far = near + float(((y - x) ** 2).sum()), far + float(((y - y.mean()) ** 2).sum())
-        return near < far and np.allclose(self.action.input, self.action.target)
-
-    # -- which class of laws
-
-    @cached_property
-    def rungs(self) -> tuple[Rung, ...]:
-        """The classes of laws that the estimator has, from small to large."""
-        wanted = {"stencil": "stencil", "polynomial": "polynomial"}.get(self.estimator, "")
-        found = [rung for rung in self.classes if rung.name.startswith(wanted)] or list(self.classes[:1])
-        if self.pairs.nested:
-            found = [r for i, r in enumerate(found) if not i or len(r.functions) <= len(self.pairs) // _PER_FUNCTION]
-        sizes = np.maximum.accumulate([0, *(len(rung.functions) for rung in found)])
-        return tuple(rung for rung, before in zip(found, sizes, strict=False) if len(rung.functions) > before)
-
-    @cached_property
-    def classes(self) -> tuple[Rung, ...]:
-        """The classes of laws without networks, from small to large."""
-        return classes_of(self.everything)
-
-    @cached_property
-    def fits(self) -> tuple[Rung, float]:
-        """The class of laws that is used, with the p-value of its lack of fit: a network where no other class fits."""
-        if self.estimator != "network":
-            rung, p = self.local
-            if p >= self.level or not self.climbs:
-                return rung, p
-        return Rung(_NETWORK, np.array([], dtype=int)), float(np.median([network.lack for network in self.networks]))
-
-    @cached_property
-    def local(self) -> tuple[Rung, float]:
-        """The first class of stencils or polynomials whose lack of fit is not significant, or the last."""
-        rung, p = self.rungs[0], 1.0
-        for rung in self.rungs:
-            p = self._lack_of_fit(rung)
-            if p >= self.level:
-                break
-        return rung, p
-
-    @property
-    def climbs(self) -> bool:
-        """Whether a network can be trained where no other class fits."""
-        return self.estimator == "auto" and not self.why_no_network
-
-    @cached_property
-    def why_no_network(self) -> str:
-        """Why no network can be trained on these data; empty where one can."""
-        return fits_into(self.pairs)
-
-    @cached_property
-    def networks(self) -> tuple[Trained, ...]:
-        """What the networks from each seed say."""
-        kept, laws = self.group.irreps[0], np.zeros((0, 0))
-        for rung in (*reversed(self.classes), Rung("constant", np.array([0]))):
-            laws = self.laws_of(rung.functions).part(kept)
-            if laws.shape[1] <= _SYMMETRIC:
-                break
-        polynomials = self.everything, self._whole(rung.functions, laws)
-
-        def one(k: int) -> Trained:
-            def progress(done: int, total: int) -> None:
-                self.progress(k * total + done, self.seeds * total)
-
-            return trained(
-                self.pairs, self.action, polynomials, increments=self.same_quantity, level=_GUARD * self.level,
-                seed=self.seed + k, progress=progress,
-            )  # fmt: skip
-
-        return tuple(one(k) for k in range(self.seeds))
-
-    def _whole(self, functions: np.ndarray, laws: np.ndarray) -> np.ndarray:
-        """Laws of some functions as laws of all."""
-        m, q = len(self.everything), self.action.target.shape[-1]
-        whole = np.zeros((m, q, laws.shape[1]))
-        whole[functions] = laws.reshape(len(functions), q, -1)
-        return whole.reshape(m * q, -1)
-
-    @cached_property
-    def surrogate(self) -> Rung | None:
-        """Where the class that is used does not fit: the first larger one that does, to draw placebos from."""
-        inside = set(self.local[0].functions)
-        larger = [rung for rung in self.classes if inside < set(rung.functions)]
-        return next((rung for rung in larger if self._lack_of_fit(rung) >= self.level), None)
-
-    def _placebo(self, rung: Rung) -> np.ndarray | None:
-        """The cross moments of a class of laws with what the best symmetric law of a larger one says."""
-        if self.local[1] >= self.level or self.surrogate is None:
-            return None
-        larger = self.surrogate.functions
-        law = Evidence(self.laws_of(larger), self.moments.restricted(larger)).symmetric
-        return self.moments.gram[:, rung.functions][:, :, larger] @ law
-
-    def _lack_of_fit(self, rung: Rung) -> float:
-        """Whether symmetric laws beyond a class are needed beside all laws of the class."""
-        evidence = Evidence(self.laws_of(np.arange(len(self.everything))), self.moments)
-        m, q = evidence.laws.shape
-        inside = np.zeros((m, q), dtype=bool)
-        inside[rung.functions] = True
-        known = np.eye(m * q)[:, inside.reshape(-1)]
-        symmetric = evidence.laws.part(self.group.irreps[0])
-        more = symmetric[:, np.abs(symmetric[inside.reshape(-1)]).max(axis=0, initial=0) < 1e-9]
-        if not self.pairs.nested:
-            return evidence.beyond(known, more).p_value
-        linear = np.repeat([len(f) <= 1 for f in self.everything.functions], q)
-        finer = np.abs(more[~linear]).max(axis=0, initial=0) < 1e-9  # of single neighbours, and of products of sums
-        return min(1.0, 2 * min(evidence.beyond(known, more[:, some]).p_value for some in (finer, ~finer)))
-
-    @cached_property
-    def _turned(self) -> np.ndarray:
-        return self.everything.matrices(self.action.grid, self.action.input)
-
-    def laws_of(self, functions: np.ndarray) -> Laws:
-        """All laws of some functions, as a representation."""
-        return Laws(self.group, self._turned[:, functions][:, :, functions], self.action.target)
-
-    @property
-    def group(self) -> FiniteGroup:
-        """The group in question."""
-        return self.action.group
-
-    @cached_property
-    def evidence(self) -> Any:
-        """What the data say about the laws of the class that is used."""
-        return Ensemble([n.evidence for n in self.networks]) if self.by_network else self.local_evidence
-
-    @cached_property
-    def local_evidence(self) -> Evidence:
-        """What the data say about stencils or polynomials."""
-        rung, _ = self.local
-        moments = self.moments.restricted(rung.functions)
-        return Evidence(self.laws_of(rung.functions), moments, seed=self.seed, placebo=self._placebo(rung))
-
-    @property
-    def by_network(self) -> bool:
-        """Whether networks are the class of laws."""
-        return self.fits[0].name == _NETWORK
-
-    # -- what is found
+class Investigation(Ladder):
+    """One set of pairs, one group: what the class of laws that fits shows."""
 
     @cached_property
     def closed(self) -> Closed:
         """Closed testing over all subgroups."""
-        return closed_testing(self.group, lambda kept: self.evidence.kept(kept).p_value, self.level, self.absent)
+        own = lambda kept: self.evidence.kept(kept, self.masked).p_value  # noqa: E731
+        return closed_testing(self.group, own, self.level, self.absent)
 
     @cached_property
     def absent(self) -> dict[str, float]:
         """For each irrep that laws of the class have parts in, the p-value of having none, adjusted for all (Holm)."""
-        seen = [irrep for irrep in self.group.irreps[1:] if len(self.evidence.laws.bases[irrep.name])]
+        bases = self.evidence.laws.bases
+        seen = [i for i in self.group.irreps[1:] if len(bases[i.name]) and i.name not in self.masked]
         adjusted = holm([self.evidence.absent(irrep).p_value for irrep in seen])
-        factor = _CAUTION if self.cautious else 1
-        return {irrep.name: min(1.0, factor * p) for irrep, p in zip(seen, adjusted, strict=True)}
+        return {irrep.name: p for irrep, p in zip(seen, adjusted, strict=True)}
 
     @cached_property
-    def cautious(self) -> bool:
-        """Whether the laws are networks and the inputs themselves break the group."""
-        everyone = Subgroup(self.group, tuple(range(self.group.order)))
-        inputs = Distribution(self.pairs, self.action, self.level)
-        return self.by_network and inputs.kept(everyone).p_value < self.level
+    def masked(self) -> tuple[str, ...]:
+        """Irreps that networks cannot judge, as the inputs themselves break the group in them.
+
+        What networks miss of a symmetric law is a symmetric function; under inputs that a subgroup keeps, its mean
+        product with functions of an irrep vanishes where the subgroup leaves no vector of the irrep alone.
+        """
+        if not self.by_network:
+            return ()
+        inputs = Distribution(self.pairs, self.action, self.level).closed.kept
+        return tuple(i.name for i in self.group.irreps[1:] if any(k.fixed_dimension(i.character) for k in inputs))
 
     @cached_property
     def sizes(self) -> tuple[Size, ...]:
@@ -280,7 +65,7 @@ class Investigation:
     @cached_property
     def trusted(self) -> bool:
         """Whether the class of laws fits well enough to call anything broken, or its p-values are calibrated."""
-        return self.fits[1] >= self.level * (_GUARD if self.by_network else 1) or self.calibrated
+        return self.fits[1] >= self.level * (GUARD if self.by_network else 1) or self.calibrated
 
     def results(self) -> dict[str, Any]:
         """Everything, as `contract.md` names it."""
@@ -303,7 +88,7 @@ class Investigation:
             "explained": 1 - self.evidence.residual_share,
             "lack_of_fit": {"p_value": lack, "flag": not self.trusted},
             "calibration": "placebo" if self.calibrated else None,
-            **(told(self.networks, self.group, self.level) if self.by_network else {}),
+            **(told(self.networks, self.group, self.level, self.masked) if self.by_network else {}),
             "warnings": self._warnings(kept),
         }
 
@@ -375,8 +160,8 @@ class Investigation:
         if not self.trusted:
             why = f"; {self.why_no_network}" if self.estimator == "auto" and self.why_no_network else ""
             return [f"{beyond}: nothing is called broken{why}"]
-        times = f"the inputs themselves break the group: p-values of networks are taken times {_CAUTION}"
-        return [times] if self.cautious else []
+        inputs = f"the inputs themselves break {', '.join(self.masked)}: whether the law does, networks cannot tell"
+        return [inputs] if self.masked else []
 
     def _warnings(self, kept: Sequence[Subgroup]) -> list[str]:
         found = self.of_fit()
@@ -415,9 +200,9 @@ def discover(
 def check_pairs(pairs: Pairs) -> None:
     """Raise `InputError` where no law can be tested: too few units, or a target that is the input."""
     units = len(np.unique(pairs.units))
-    if units < _FEWEST:
+    if units < FEWEST:
         raise InputError(
-            f"{units} exchangeable units are too few for a verdict: at least {_FEWEST} are needed; add samples, or "
+            f"{units} exchangeable units are too few for a verdict: at least {FEWEST} are needed; add samples, or "
             "divide long ones with --units block:N"
         )
     if pairs.target_channels is not None and pairs.identity:

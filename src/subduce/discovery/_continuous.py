@@ -53,9 +53,9 @@ class Continuous:
         return Investigation(self.pairs, action, self.level, self.delta, self.estimator, self.seed, self.progress)
 
     @property
-    def stopped_after(self) -> int | None:
-        """The number of pairs after which an interruption ended the pass over the data."""
-        return self._finite.stopped_after
+    def interruption(self) -> str:
+        """What an interruption of the pass over the data left to be told; empty without one."""
+        return self._finite.interruption
 
     @property
     def with_inversion(self) -> bool:

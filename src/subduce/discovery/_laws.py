@@ -71,11 +71,11 @@ class Laws:
         turned = basis if directions is None else basis @ directions
         return turned.transpose(1, 0, 2).reshape(basis.shape[1], -1)
 
-    def split(self, kept: Subgroup) -> tuple[np.ndarray, np.ndarray]:
-        """The laws that a subgroup keeps, and those orthogonal to them, as columns."""
+    def split(self, kept: Subgroup, free: Sequence[str] = ()) -> tuple[np.ndarray, np.ndarray]:
+        """The laws that a subgroup keeps, with all of some free irreps, and those orthogonal to them, as columns."""
         inside, outside = [], []
         for irrep in self.group.irreps:
-            fixed = invariant_basis(irrep.matrices[list(kept.members)])
+            fixed = np.eye(irrep.dim) if irrep.name in free else invariant_basis(irrep.matrices[list(kept.members)])
             rest = np.linalg.svd(fixed, full_matrices=True)[0][:, fixed.shape[1] :] if fixed.size else np.eye(irrep.dim)
             inside.append(self.part(irrep, fixed))
             outside.append(self.part(irrep, rest))
@@ -107,9 +107,9 @@ class Evidence:
 
     # -- tests
 
-    def kept(self, subgroup: Subgroup) -> Test:
-        """Whether the law is one that a subgroup keeps; its free coefficients are fitted and projected out."""
-        return self.score(*self.laws.split(subgroup))
+    def kept(self, subgroup: Subgroup, free: Sequence[str] = ()) -> Test:
+        """Whether the law is one that a subgroup keeps, but for free irreps; what is free is fitted, projected out."""
+        return self.score(*self.laws.split(subgroup, free))
 
     def absent(self, irrep: GroupIrrep) -> Test:
         """Whether the law has no part in an irrep, whatever its parts in all others."""
@@ -308,26 +308,25 @@ class Evidence:
 class Ensemble:
     """The evidence of several networks as that of one: p-values as twice their median, sizes as means.
 
-    Twice the median of p-values is one, however they depend on each other (Rüger 1978).
+    Twice the median of p-values is one, however they depend on each other (Rüger 1978). Those of one network are
+    doubled too: of symmetric laws they come out somewhat too small.
     """
 
     def __init__(self, members: Sequence[Evidence]) -> None:
         self.members = members
         self.laws, self.moments = members[0].laws, members[0].moments
 
-    def kept(self, subgroup: Subgroup) -> Test:
-        """Whether the law is one that a subgroup keeps."""
-        return self._combined([member.kept(subgroup) for member in self.members])
+    def kept(self, subgroup: Subgroup, free: Sequence[str] = ()) -> Test:
+        """Whether the law is one that a subgroup keeps, but for free irreps."""
+        return self._combined([member.kept(subgroup, free) for member in self.members])
 
     def absent(self, irrep: GroupIrrep) -> Test:
         """Whether the law has no part in an irrep, whatever its parts in all others."""
         return self._combined([member.absent(irrep) for member in self.members])
 
     def _combined(self, tests: Sequence[Test]) -> Test:
-        if len(tests) == 1:
-            return tests[0]
         p = min(1.0, 2 * float(np.median([test.p_value for test in tests])))
-        return replace(tests[0], p_value=p, method=f"twice the median of {len(tests)} networks")
+        return replace(tests[0], p_value=p, method=f"{tests[0].method}, twice the median of {len(tests)}")
 
     @property
     def residual_share(self) -> float:

@@ -6,10 +6,8 @@ turn as functions on the group do, and all images under the group of a plain net
 that break the group make such functions look like symmetric ones; so one more equivariant network learns which.
 """
 
-import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -21,7 +19,7 @@ from torch.func import functional_call, jvp
 from subduce.config import InputError
 from subduce.data import Pairs
 from subduce.groups import FiniteGroup
-from subduce.nn import GroupConvolution, GroupProjection, LiftingConvolution, spectrum
+from subduce.nn import spectrum
 
 from ._actions import Action, blocks
 from ._describe import scales_of
@@ -29,16 +27,12 @@ from ._laws import Evidence, Laws
 from ._local import LocalFunctions
 from ._moments import Moments
 from ._significance import closed_testing, holm
+from ._training import CHANNELS, HALO, HELD, Network, School
 
 FEWEST = 16  # units
-_LAYERS, _WIDTH, _WIDE, _PLAIN, _KERNEL = 3, 6, 8, 24, 3
-_STEPS, _RATE, _DECAY, _BATCH = 400, 1e-2, 0.3, 8
 _ROUNDS = 3  # networks that are added at most, each trained on what is left, until the fit is no longer lacking
-_POINTS = 4096  # of a sample that are looked at; larger grids are cut
+_POINTS = {1: 4096, 2: 4096, 3: 512}  # of a sample that are looked at; larger grids are cut
 _SAMPLES = 1024  # of each half that are looked at
-_HELD = 1 << 24  # numbers of functions held at a time
-_HALO = _LAYERS * (_KERNEL // 2)
-_CONVOLUTIONS = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
 
 
 @dataclass(frozen=True)
@@ -51,15 +45,18 @@ class Trained:
     seed: int
 
 
-def fits_into(pairs: Pairs) -> str:
-    """Why no network can be trained on these pairs and tested; empty where one can."""
+def fits_into(pairs: Pairs, group: FiniteGroup) -> str:
+    """Why no network of a group can be trained on these pairs and tested; empty where one can."""
     units = len(np.unique(pairs.units))
     if not pairs.shape:
         return "the network reads fields on a grid; for vectors take --estimator polynomial"
     if units < FEWEST:
         return f"{units} units are too few to train networks on one half and test on the other: at least {FEWEST}"
-    small = min(pairs.shape) <= 2 * _HALO and not all(pairs.periodic)
-    return f"networks need more than {2 * _HALO} points along each axis, got {pairs.shape}" if small else ""
+    if group.order > CHANNELS:
+        return f"networks take groups of at most {CHANNELS} elements; {group.name} has {group.order}"
+    small = any(n <= 2 * HALO and not repeats for n, repeats in zip(pairs.shape, pairs.periodic, strict=True))
+    need = f"networks need more than {2 * HALO} points along each axis that does not repeat"
+    return f"{need}, got {pairs.shape}" if small else ""
 
 
 def trained(
@@ -76,13 +73,13 @@ def trained(
 
     Raises `InputError` for vectors, too few units and grids that a network does not fit into.
     """
-    if why := fits_into(pairs):
+    if why := fits_into(pairs, action.group):
         raise InputError(why)
     scale = scales_of(pairs.survey().input_variance, blocks(action.input))
     cut = _Cut(pairs, scale, increments)
     labels = np.unique(pairs.units)
     halves = [_Half(cut, np.flatnonzero(np.isin(pairs.units, labels[start::2])), seed) for start in (0, 1)]
-    school = _School(action, cut.padding, seed, progress)
+    school = School(action, cut.padding, seed, _ROUNDS + 3, progress)
     null = _Null(_Polynomials(*symmetric, cut), [], action)
     size = scales_of(halves[0].y.var(dim=(0, *range(2, halves[0].y.ndim))).numpy(), blocks(action.target))
     for half in halves:
@@ -101,17 +98,19 @@ def trained(
     return _evidence(null, broken, halves[1], action, lack, seed)
 
 
-def told(networks: Sequence[Trained], group: FiniteGroup, level: float) -> dict[str, Any]:
+def told(networks: Sequence[Trained], group: FiniteGroup, level: float, masked: Sequence[str]) -> dict[str, Any]:
     """Relaxed weights with their spectrum, and what the networks from each seed say alone.
 
     Weights are those of the first seed: they are a gauge, and those of different networks have no common one.
     """
     weights, rows = networks[0].relaxed, []
+    judged = [irrep for irrep in group.irreps[1:] if irrep.name not in masked]
     for network in networks:
         evidence = network.evidence
-        found = holm([evidence.absent(irrep).p_value for irrep in group.irreps[1:]])
-        p_values = dict(zip([irrep.name for irrep in group.irreps[1:]], found, strict=True))
-        closed = closed_testing(group, lambda kept, evidence=evidence: evidence.kept(kept).p_value, level, p_values)
+        found = holm([evidence.absent(irrep).p_value for irrep in judged])
+        p_values = dict(zip([irrep.name for irrep in judged], found, strict=True))
+        own = lambda kept, evidence=evidence: evidence.kept(kept, masked).p_value  # noqa: E731
+        closed = closed_testing(group, own, level, p_values)
         effect = max((evidence.defect(g).over(evidence.size.value).value for g in range(1, group.order)), default=0.0)
         explained = 1 - evidence.residual_share
         rows.append({"seed": network.seed, "preserved": closed.kept[0].setting, "lack_of_fit": network.lack,
@@ -127,49 +126,17 @@ def told(networks: Sequence[Trained], group: FiniteGroup, level: float) -> dict[
     }
 
 
-class _Network(nn.Module):
-    """Lifting, group convolutions and a projection, relaxed weights on elements."""
-
-    def __init__(self, action: Action, padding: str, width: int, generator: torch.Generator) -> None:
-        super().__init__()
-        group = dataclasses.replace(action.group, matrices=action.grid.copy(), geometric=True)
-        common: dict[str, Any] = {"kernel_size": _KERNEL, "relaxed": "elements", "padding": padding}
-        common["generator"] = generator
-        first = LiftingConvolution(group, action.input.shape[1], width, action=action.input, **common)
-        rest = [GroupConvolution(group, width, width, **common) for _ in range(1, _LAYERS)]
-        self.layers = nn.ModuleList([first, *rest])
-        self.head = GroupProjection(group, width, action.target, generator=generator)
-        self.offset = nn.Parameter(torch.zeros(action.target.shape[1], 1))
-        for name, parameter in self.named_parameters():
-            parameter.requires_grad_("relaxed" not in name)
-        self.offset.requires_grad_(bool(np.allclose(action.target, np.eye(action.target.shape[1]))))
-
-    def features(self, field: Tensor) -> Tensor:
-        """The last functions on the group, [sample, width·order, *space]."""
-        for layer in self.layers[:-1]:
-            field = torch.nn.functional.silu(layer(field))
-        return self.layers[-1](field)
-
-    def forward(self, field: Tensor) -> Tensor:
-        out = self.head(self.features(field))
-        return out + self.offset.reshape(-1, *(1,) * (field.ndim - 2))
-
-    def symmetric(self, field: Tensor, target: Tensor) -> Tensor:
-        """All that a head can make of the last functions, [function, sample, target, *space]."""
-        order = len(target)
-        apart = self.features(field).unflatten(1, (-1, order)) / order
-        return torch.einsum("gab,ncg...->bcna...", target, apart).flatten(0, 1)
-
-
 class _Cut:
     """Samples as tensors: whole where they repeat and are small, else a box with what the network sees around it."""
 
     def __init__(self, pairs: Pairs, scale: np.ndarray, increments: bool) -> None:
         self.pairs, self.scale, self.increments = pairs, scale, increments
-        self.whole = all(pairs.periodic) and int(np.prod(pairs.shape)) <= _POINTS
+        self.whole = all(pairs.periodic) and int(np.prod(pairs.shape)) <= _POINTS[len(pairs.shape)]
         self.padding = "circular" if self.whole else "valid"
-        side = int(_POINTS ** (1 / len(pairs.shape)))
-        self.box = tuple(min(n, side + 2 * _HALO) for n in pairs.shape)
+        side, around = round(_POINTS[len(pairs.shape)] ** (1 / len(pairs.shape))), 2 * HALO
+        sizes = zip(pairs.shape, pairs.periodic, strict=True)
+        box = [min(n, side) + around if repeats else min(n, side + around) for n, repeats in sizes]
+        self.box = [np.arange(b) % n for b, n in zip(box, pairs.shape, strict=True)]
 
     def take(self, rows: np.ndarray) -> tuple[Tensor, Tensor]:
         """Inputs and targets [sample, channel, *space]."""
@@ -179,8 +146,8 @@ class _Cut:
             assert y is not None
             y = y - x if self.increments else y
             if not self.whole:
-                x = x[(slice(None), *(slice(0, b) for b in self.box))]
-                y = y[(slice(None), *(slice(_HALO, b - _HALO) for b in self.box))]
+                x = x[(slice(None), *np.ix_(*self.box))]
+                y = y[(slice(None), *np.ix_(*(places[HALO:-HALO] for places in self.box)))]
             inputs.append(x / self.scale.reshape(-1, *(1,) * (x.ndim - 1)))
             targets.append(y)
         return torch.from_numpy(np.stack(inputs)), torch.from_numpy(np.stack(targets))
@@ -197,65 +164,8 @@ class _Half:
 
     def parts(self, functions: int) -> list[slice]:
         """Samples few at a time, for so many functions of each."""
-        step = max(1, _HELD // (functions * self.y[0].numel()))
+        step = max(1, HELD // (functions * self.y[0].numel()))
         return [slice(start, start + step) for start in range(0, len(self.x), step)]
-
-
-class _School:
-    """Trains networks one after another, and tells how far it is."""
-
-    def __init__(self, action: Action, padding: str, seed: int, progress: Callable[[int, int], None]) -> None:
-        self.action, self.padding, self.progress = action, padding, progress
-        self.generator = torch.Generator().manual_seed(seed)
-        self.done, self.total = 0, (_ROUNDS + 3) * _STEPS
-
-    def equivariant(self, x: Tensor, y: Tensor) -> _Network:
-        """An equivariant network that says y, as far as it can."""
-        return self._fitted(_Network(self.action, self.padding, _WIDTH, self.generator), x, y)
-
-    def alike(self, x: Tensor, functions: "_Broken") -> _Network:
-        """An equivariant network for what functions that break the group have in common with such that keep it."""
-        few = x[: max(1, _HELD // (2 * functions.number * x[0].numel()))]
-        wanted = functions(few).transpose(0, 1)
-        order = self.action.group.order
-        wanted = wanted.unflatten(1, (-1, order))
-        wanted = (wanted - wanted.mean(dim=2, keepdim=True)).flatten(1, 3)
-        size = (wanted**2).mean(dim=(0, *range(2, wanted.ndim)), keepdim=True) ** 0.5
-        many = np.stack([np.kron(np.eye(functions.number), target) for target in self.action.target])
-        network = _Network(dataclasses.replace(self.action, target=many), self.padding, _WIDE, self.generator)
-        return self._fitted(network, few, wanted / size.clamp_min(1e-12))
-
-    def plain(self, x: Tensor, y: Tensor) -> nn.Module:
-        """A network without symmetry that says y."""
-        make = _CONVOLUTIONS[x.ndim - 2]
-        widths = [x.shape[1], *[_PLAIN] * (_LAYERS - 1), y.shape[1]]
-        wrapped: dict[str, Any] = {"padding": "same", "padding_mode": "circular"} if self.padding == "circular" else {}
-        layers: list[nn.Module] = []
-        for start, end in pairwise(widths):
-            layer = make(start, end, _KERNEL, **wrapped)
-            drawn = torch.randn(layer.weight.shape, generator=self.generator)
-            nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
-            with torch.no_grad():
-                layer.weight.copy_(drawn * (2 / layer.weight[0].numel()) ** 0.5)
-            layers += [layer, nn.SiLU()]
-        return self._fitted(nn.Sequential(*layers[:-1]), x, y)
-
-    def _fitted(self, network: Any, x: Tensor, y: Tensor) -> Any:
-        """All but the relaxed weights by least squares, in single precision; the network comes back in double."""
-        x, y, size = x.float(), y.float(), y.std().clamp_min(1e-12).float()
-        optimizer = torch.optim.AdamW(
-            [p for p in network.parameters() if p.requires_grad], lr=_RATE, weight_decay=_DECAY
-        )
-        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, _STEPS)
-        for _ in range(_STEPS):
-            rows = torch.randperm(len(x), generator=self.generator)[:_BATCH]
-            optimizer.zero_grad()
-            ((network(x[rows]) - y[rows] / size) ** 2).mean().backward()
-            optimizer.step()
-            schedule.step()
-            self.done += 1
-            self.progress(self.done, self.total)
-        return network.double().requires_grad_(False)
 
 
 class _Polynomials:
@@ -271,7 +181,7 @@ class _Polynomials:
         for field in x.numpy():
             slabs = self.functions.evaluate(field, (self.cut.whole,) * (field.ndim - 1))
             found = np.concatenate([np.einsum("mqp,m...->pq...", self.laws, phi) for phi, _ in slabs], axis=2)
-            less = 0 if self.cut.whole else _HALO - self.functions.radius
+            less = 0 if self.cut.whole else HALO - self.functions.radius
             values.append(found[(..., *(slice(less, n - less) for n in found.shape[2:]))])
         return torch.from_numpy(np.stack(values, axis=1))
 
@@ -279,7 +189,7 @@ class _Polynomials:
 class _Null:
     """What a law that the group keeps may be: polynomials, and the last functions of equivariant networks."""
 
-    def __init__(self, polynomials: _Polynomials, networks: list[_Network], action: Action) -> None:
+    def __init__(self, polynomials: _Polynomials, networks: list[Network], action: Action) -> None:
         self.polynomials, self.networks = polynomials, networks
         self.target = torch.from_numpy(np.ascontiguousarray(action.target))
 
@@ -301,7 +211,7 @@ class _Broken:
     Layer by layer, and of the network last, element by element; each set turns as functions on the group do.
     """
 
-    def __init__(self, network: _Network, plain: nn.Module, action: Action) -> None:
+    def __init__(self, network: Network, plain: nn.Module, action: Action) -> None:
         self.network, self.plain, self.action = network, plain, action
         self.held = dict(network.named_parameters())
         self.relaxed = [name for name in self.held if "relaxed" in name]
@@ -359,7 +269,7 @@ def _solved(gram: np.ndarray, cross: np.ndarray) -> np.ndarray:
     return np.linalg.pinv(gram / np.outer(size, size), rcond=1e-9, hermitian=True) @ (cross / size) / size
 
 
-def _lack_of_fit(null: _Null, more: _Network, half: _Half, action: Action) -> float:
+def _lack_of_fit(null: _Null, more: Network, half: _Half, action: Action) -> float:
     """Whether one more network is needed: what it says, and all that its last functions can say, at one level."""
     known = len(null(half.x[:1]))
     moments = _moments(lambda x: torch.cat([null(x), more.symmetric(x, null.target), more(x)[None]]), half)

@@ -65,8 +65,8 @@ def discover_symmetries(
 
     `distribution` tests the inputs alone, without a law. `where`, `when` and `scales` (edges of bands of wavenumber)
     add maps, onsets and bands; the maps go into `where.npz` in the folder `output` too. `on_part` takes the record as
-    it stands after each of these, so that what is done can be kept; an interruption of the pass over the data has it
-    take what the pairs read so far say, and goes on as `KeyboardInterrupt`.
+    it stands after each of these, so that what is done can be kept; an interruption of the pass over the data,
+    or of the training of networks, has it take what is known by then, and goes on as `KeyboardInterrupt`.
 
     Raises `InputError`, one line, for data or options that cannot be used.
 
@@ -185,12 +185,11 @@ def _of_distribution(about: Investigation) -> dict[str, Any]:
 
 
 def _interrupted(found: dict[str, Any], about: Investigation | Continuous) -> Iterator[dict[str, Any]]:
-    """The results; of an interrupted pass over the data, that they are of its part, and the interruption after them."""
-    if about.stopped_after is None:
+    """The results; where an interruption left a part of them, that it did, and the interruption after them."""
+    if not about.interruption:
         yield found
         return
-    alone = f"interrupted after {about.stopped_after} of {len(about.pairs)} pairs: these alone are tested"
-    yield found | {"warnings": [alone, *found["warnings"]]}
+    yield found | {"warnings": [about.interruption, *found["warnings"]]}
     raise KeyboardInterrupt
 
 

@@ -66,12 +66,14 @@ def methods(results: Results, *, unit: str, version: str) -> str:
 
 
 def _networks(number: int) -> str:
-    several = f" Of {number} such sets from different seeds, p-values are twice the median and sizes means."
+    several = f" Of {number} such sets from different seeds, sizes are means and p-values twice the median."
+    alone = " p-values were doubled, as those of symmetric laws are somewhat too small."
     return (
         "Networks were trained on every other unit and tested on the rest. There, the last functions of equivariant "
         "networks and symmetric polynomials were fitted and projected out; tested were the derivatives by relaxed "
         "weights and the images of an unconstrained network under the group. The lack of fit is that of one more "
-        "equivariant network trained on what was left." + (several if number > 1 else "")
+        "equivariant network trained on what was left. Irreps in which the inputs themselves break the group were not "
+        "judged." + (several if number > 1 else alone)
     )
 
 

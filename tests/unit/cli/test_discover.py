@@ -269,7 +269,7 @@ def test_bad_options_end_with_2_and_one_line(run, save, options, wanted, way_out
 
 
 def test_bands_that_cannot_be_had_are_refused_before_the_pass(run, save, monkeypatch):
-    monkeypatch.setattr("subduce.discovery._broken_symmetry.gather", lambda *_, **__: pytest.fail("a pass was made"))
+    monkeypatch.setattr("subduce.discovery._ladder.gather", lambda *_, **__: pytest.fail("a pass was made"))
     code, _, said = run(save(**fields()), "--group", "D2", "--no-channels", "--scales", "1", "--periodic", "")
     assert code == 2
     assert "x and y do not repeat" in said
