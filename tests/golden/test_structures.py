@@ -2,8 +2,11 @@
 
 import json
 
+import numpy as np
 import pytest
 
+from subduce.discovery import order_parameters
+from tests.distortions import presented
 from tests.golden import regenerate_structures as structures
 
 STORED = json.loads(structures.FILE.read_text())
@@ -50,6 +53,18 @@ def test_answers_have_not_moved(found, name):
 
 def test_group_theory_and_the_network_agree(found):
     assert all(answer["agrees"] for answer in found.values())
+
+
+@pytest.mark.parametrize("name", ["BaTiO3_orthorhombic", "CaTiO3_Pnma", "NaNbO3_P4mbm", "YMnO3_P63cm"])
+def test_noise_in_another_presentation_changes_no_verdict(name):
+    generator = np.random.default_rng(0)
+    parent, child = structures.pairs()[name]
+    for _ in range(3):
+        results = order_parameters(parent, presented(child, generator, noise=0.003), method="group").results
+        assert results["child"]["number"] == STORED[name]["child"][0]
+        assert sorted(mode["irrep"] for mode in results["modes"] if mode["primary"]) == PUBLISHED[name]
+        for mode in results["modes"]:
+            assert mode["amplitude"] == pytest.approx(STORED[name]["modes"][mode["irrep"]][1], abs=0.012)
 
 
 def test_an_improper_ferroelectric_is_named(found):

@@ -89,7 +89,15 @@ def order_parameters(
 def _read(structure: str | Path | ase.Atoms | Sequence[ase.Atoms]) -> list[ase.Atoms]:
     if isinstance(structure, ase.Atoms):
         return [structure]
-    return read_frames(structure) if isinstance(structure, str | Path) else list(structure)
+    if not isinstance(structure, str | Path):
+        return list(structure)
+    found = read_frames(structure)
+    if Path(structure).suffix == ".cif" and "_cell_wave_vector_" in Path(structure).read_text(errors="replace"):
+        raise InputError(
+            f"{structure}: an incommensurate modulation, of which only the mean structure could be read; give a "
+            "commensurate supercell that comes close"
+        )
+    return found
 
 
 def _results(found: Transition, scan: ToleranceScan, parent_tolerance: float | None) -> dict[str, Any]:

@@ -187,7 +187,7 @@ def transition(match: Match, tolerance: float | None = None) -> Transition:
     """What a child, matched with its parent, keeps and breaks.
 
     An operation is kept when it moves no atom of the child by more than `tolerance` (Å) from where one is. Without a
-    tolerance the first gap of a factor of three above 10⁻³ Å decides, where more than the identity lies below it.
+    tolerance the first gap of a factor of three above 10⁻³ Å decides that has more than the child's lattice below it.
     Moments count as displacements do, the largest as 0.3 Å.
     """
     crystal = PeriodicCrystal.holding(match.parent, match.supercell, grey=match.moments is not None)
@@ -196,7 +196,8 @@ def transition(match: Match, tolerance: float | None = None) -> Transition:
     residuals = _strained(crystal, match.strain) * length
     for kind, field in raw.items():
         residuals = np.maximum(residuals, _moved(crystal, field, kind) * _unit(kind, field))
-    tolerance = _tolerance(residuals) if tolerance is None else tolerance
+    trivial = len(crystal.cells) // round(abs(np.linalg.det(match.supercell)))  # translations of the child's own cell
+    tolerance = _tolerance(residuals, trivial) if tolerance is None else tolerance
     kept = _closed(crystal, np.flatnonzero(residuals <= tolerance))
     fields: dict[Kind, np.ndarray] = {
         kind: averaged(crystal, field, field_images(crystal, kind, field.shape[1]), kept) for kind, field in raw.items()
@@ -272,14 +273,14 @@ def _strained(crystal: PeriodicCrystal, strain: np.ndarray) -> np.ndarray:
     return np.abs(turns @ strain @ turns.transpose(0, 2, 1) - strain).max(axis=(1, 2))
 
 
-def _tolerance(residuals: np.ndarray) -> float:
-    """The middle of the first gap that is wide enough, where more than the identity lies below it."""
+def _tolerance(residuals: np.ndarray, trivial: int) -> float:
+    """The middle of the first gap that is wide enough, where more than so many trivial operations lie below it."""
     levels = np.sort(residuals)
     for place in np.flatnonzero(levels[1:] > _GAP * np.maximum(levels[:-1], _EXACT)) + 1:
         below = max(levels[place - 1], _EXACT)
         if below > _NOISE:
             break
-        if place > 1:
+        if place > trivial:
             return float(np.sqrt(below * min(levels[place], 10 * below)))
     return 10 * _EXACT if levels[-1] > _EXACT else _EXACT
 

@@ -94,6 +94,15 @@ def test_a_parent_that_is_not_quite_symmetric_is_told_so(files, capsys):
     assert capsys.readouterr().err.startswith("Pm-3m breaks to I4/mcm by R4+(0,0,a)")
 
 
+def test_an_incommensurate_modulation_is_refused(files, tmp_path, capsys):
+    (parent,) = files(parent=perovskite())
+    child = tmp_path / "modulated.cif"
+    ase.io.write(child, perovskite())
+    child.write_text(child.read_text() + "\nloop_\n_cell_wave_vector_seq_id\n_cell_wave_vector_x\n1 0.31\n")
+    assert main(["order-parameters", parent, str(child)]) == 2
+    assert "incommensurate" in capsys.readouterr().err
+
+
 def test_a_tolerance_is_a_distance(files, capsys):
     assert main(["order-parameters", *files(parent=perovskite(), child=distorted()), "--tolerance", "much"]) == 2
     assert "expected a distance in Å" in capsys.readouterr().err
