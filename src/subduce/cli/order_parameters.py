@@ -15,6 +15,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--tolerance", type=_positive, metavar="T", help=what)
     what = "the same for the parent's own group (0.001)"
     parser.add_argument("--parent-tolerance", type=_positive, metavar="T", help=what)
+    what = "which structure of the child's file (the mean of all, with intervals and p-values)"
+    parser.add_argument("--index", type=int, metavar="N", help=what)
     what = "group theory, an equivariant network's gradient, or both, which must agree (both)"
     parser.add_argument("--method", choices=["group", "network", "both"], default="both", help=what)
     add_seed(parser)
@@ -27,7 +29,9 @@ def run(options: argparse.Namespace) -> Any:
 
     if options.output is not None:
         refuse_to_overwrite(options.output / "record.json", options.overwrite)
-    settings: dict[str, Any] = {name: getattr(options, name) for name in ("tolerance", "parent_tolerance", "method")}
+    settings: dict[str, Any] = {
+        name: getattr(options, name) for name in ("tolerance", "parent_tolerance", "index", "method")
+    }
     record = order_parameters(options.parent, options.child, **settings, seed=options.seed or 0)
     say(*_describe(record.results))
     if options.output is not None:
@@ -51,7 +55,7 @@ def _positive(text: str) -> float:
 
 
 def _describe(results: Any) -> list[str]:
-    lines = [results["sentence"]]
+    lines = [results["sentence"]] + ([f"mean of {results['frames']} frames"] if results["frames"] > 1 else [])
     secondary = {entry["irrep"]: entry["coupling"] for entry in results["secondary"]}
     rows = {}
     for mode in results["modes"]:

@@ -43,6 +43,7 @@ def order_parameters(
     *,
     tolerance: float | None = None,
     parent_tolerance: float | None = None,
+    index: int | None = None,
     level: float = 0.05,
     method: Literal["group", "network", "both"] = "both",
     seed: int = 0,
@@ -52,15 +53,18 @@ def order_parameters(
     Both are files that ASE reads, or `Atoms`; the child may be in any cell, origin, orientation and order of atoms. An
     operation counts as kept when it moves no atom of the child by more than `tolerance` (Å) from where one is; without
     it the first wide gap above 10⁻³ Å decides. `parent_tolerance` is that of the parent's own group (10⁻³ Å). Of a
-    child with many frames, such as molecular dynamics, the mean is analysed; modes then count where they are
-    significant at `level`, the chance that any of them is there by accident, and have 95 % intervals. Unless `method`
-    is "group", an equivariant network with random weights (`seed`) is asked which inputs it misses; `network` holds its
-    answer and whether the two agree. With "network" it also learns the order parameter, which takes minutes.
+    child with many frames, such as molecular dynamics, the mean is analysed, or the frame `index`; of a mean, modes
+    count where they are significant at `level`, the chance that any of them is there by accident, and have 95 %
+    intervals. Unless `method` is "group", an equivariant network with random weights (`seed`) is asked which inputs it
+    misses; `network` holds its answer and whether the two agree. With "network" it also learns the order parameter,
+    which takes half a minute or more.
+
     Amplitudes are norms over the child's primitive cell (A_s), Å of the strain-free parent. Raises `InputError`, one
     line, for structures that are not related, or not structures.
     """
     began = time.monotonic()
     parent_atoms, children = _read(parent)[0], _read(child)
+    children = children if index is None else [_chosen(children, index)]
     scan = scan_tolerances(parent_atoms)
     ideal = crystal(parent_atoms, tolerance=parent_tolerance)
     doubts = list(_parent_warnings(ideal.group, scan, parent_tolerance or TOLERANCE))
@@ -80,10 +84,15 @@ def order_parameters(
             doubts.append("group theory and the network disagree; please report this structure")
     results |= {"frames": len(children), "warnings": [*doubts, *results["warnings"]]}
     inputs = {str(path): fingerprint(path) for path in (parent, child) if isinstance(path, str | Path)}
-    settings = {
-        "tolerance": tolerance, "parent_tolerance": parent_tolerance, "level": level, "method": method, "seed": seed,
-    }  # fmt: skip
+    settings = {"tolerance": tolerance, "parent_tolerance": parent_tolerance, "index": index, "level": level}
+    settings |= {"method": method, "seed": seed}
     return Record("order-parameters", inputs, settings, results, time.monotonic() - began)
+
+
+def _chosen(children: list[ase.Atoms], index: int) -> ase.Atoms:
+    if not -len(children) <= index < len(children):
+        raise InputError(f"no structure number {index} among {len(children)}; count from 0, or from the end with -1")
+    return children[index]
 
 
 def _read(structure: str | Path | ase.Atoms | Sequence[ase.Atoms]) -> list[ase.Atoms]:

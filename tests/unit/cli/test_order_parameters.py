@@ -103,6 +103,26 @@ def test_an_incommensurate_modulation_is_refused(files, tmp_path, capsys):
     assert "incommensurate" in capsys.readouterr().err
 
 
+def test_frames_are_averaged_unless_one_is_chosen(files, tmp_path, capsys):
+    (parent,) = files(parent=perovskite())
+    generator, frames = np.random.default_rng(0), []
+    for _ in range(12):
+        frame = distorted(r=(0, 0, 0.2))
+        frame.positions += 0.01 * generator.standard_normal(frame.positions.shape)
+        frames.append(frame)
+    child = str(tmp_path / "frames.extxyz")
+    ase.io.write(child, frames)
+    assert main(["order-parameters", parent, child, "--method", "group"]) == 0
+    assert "mean of 12 frames" in capsys.readouterr().err
+    assert main(["order-parameters", parent, child, "--method", "group", "--index", "-1"]) == 0
+    assert "mean" not in capsys.readouterr().err
+    assert main(["order-parameters", parent, child, "--index", "12"]) == 2
+    assert "among 12" in capsys.readouterr().err
+    ase.io.write(child, [*frames, perovskite()])
+    assert main(["order-parameters", parent, child]) == 2
+    assert "the same atoms in the same order" in capsys.readouterr().err
+
+
 def test_a_tolerance_is_a_distance(files, capsys):
     assert main(["order-parameters", *files(parent=perovskite(), child=distorted()), "--tolerance", "much"]) == 2
     assert "expected a distance in Å" in capsys.readouterr().err
