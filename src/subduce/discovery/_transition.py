@@ -8,6 +8,7 @@ from itertools import combinations
 import numpy as np
 import torch
 from jaxtyping import Float, Int
+from scipy import stats
 
 from subduce.crystals import (
     Coupling,
@@ -28,6 +29,7 @@ _EXACT = 1e-3  # Å: what files round away
 _GAP = 3.0  # what is kept and what is broken must differ by this factor
 _NOISE = 0.1  # Å: no more is taken for noise without being told
 _SIGMAS = 3.0
+_ALIKE = 1e-7  # p-value; the smallest residuals come first, so that it is no plain one
 _LEAST = 1e-6  # Å
 
 
@@ -187,7 +189,7 @@ def transition(match: Match, tolerance: float | None = None) -> Transition:
     """What a child, matched with its parent, keeps and breaks.
 
     An operation is kept when it moves no atom of the child by more than `tolerance` (Å) from where one is. Without a
-    tolerance the first gap of a factor of three above 10⁻³ Å decides that has more than the child's lattice below it.
+    tolerance it is the first wide gap above 10⁻³ Å, or where nothing is exact to that, noise is told by its size.
     Moments count as displacements do, the largest as 0.3 Å.
     """
     crystal = PeriodicCrystal.holding(match.parent, match.supercell, grey=match.moments is not None)
@@ -197,7 +199,8 @@ def transition(match: Match, tolerance: float | None = None) -> Transition:
     for kind, field in raw.items():
         residuals = np.maximum(residuals, _moved(crystal, field, kind) * _unit(kind, field))
     trivial = len(crystal.cells) // round(abs(np.linalg.det(match.supercell)))  # translations of the child's own cell
-    tolerance = _tolerance(residuals, trivial) if tolerance is None else tolerance
+    if tolerance is None:
+        tolerance = _tolerance(crystal, raw["displacement"], residuals, trivial)
     kept = _closed(crystal, np.flatnonzero(residuals <= tolerance))
     fields: dict[Kind, np.ndarray] = {
         kind: averaged(crystal, field, field_images(crystal, kind, field.shape[1]), kept) for kind, field in raw.items()
@@ -273,16 +276,63 @@ def _strained(crystal: PeriodicCrystal, strain: np.ndarray) -> np.ndarray:
     return np.abs(turns @ strain @ turns.transpose(0, 2, 1) - strain).max(axis=(1, 2))
 
 
-def _tolerance(residuals: np.ndarray, trivial: int) -> float:
-    """The middle of the first gap that is wide enough, where more than so many trivial operations lie below it."""
+def _tolerance(crystal: PeriodicCrystal, field: np.ndarray, residuals: np.ndarray, trivial: int) -> float:
+    """Up to what distance the operations of a child hold.
+
+    Where more than so many trivial operations hold as exactly as files are written, the first wide gap above them.
+    Else what they miss is noise: of ever larger groups each is taken as long as what it adds to the noise, for each
+    direction that it forbids, is no more than the noise of the one before (an F test).
+    """
     levels = np.sort(residuals)
-    for place in np.flatnonzero(levels[1:] > _GAP * np.maximum(levels[:-1], _EXACT)) + 1:
-        below = max(levels[place - 1], _EXACT)
-        if below > _NOISE:
-            break
-        if place > trivial:
-            return float(np.sqrt(below * min(levels[place], 10 * below)))
-    return 10 * _EXACT if levels[-1] > _EXACT else _EXACT
+    exact = int((levels <= _EXACT).sum())
+    if exact == len(levels):
+        return _EXACT
+    if exact > trivial:
+        for below, above in zip(levels[exact - 1 :], levels[exact:], strict=False):
+            if below < _NOISE and above > _GAP * max(below, _EXACT):
+                return _between(levels, max(below, _EXACT))
+        return _between(levels, _EXACT)
+    members, before = np.flatnonzero(residuals <= _EXACT), None
+    for operation in np.argsort(residuals):
+        if operation not in members:
+            larger = _generated(crystal, np.append(members, operation))
+            noise = _removed(crystal, field, larger, trivial)
+            if residuals[larger].max() > _NOISE or not (before is None or _alike(before, noise)):
+                break
+            members, before = larger, noise
+    return _between(levels, float(residuals[members].max())) if len(members) > trivial else 10 * _EXACT
+
+
+def _generated(crystal: PeriodicCrystal, members: np.ndarray) -> np.ndarray:
+    """The group that some operations generate."""
+    while True:
+        grown = np.unique(crystal.table[np.ix_(members, members)])
+        if len(grown) == len(members):
+            return grown
+        members = grown
+
+
+def _between(levels: np.ndarray, highest: float) -> float:
+    """A tolerance that keeps all up to a level and nothing more."""
+    above = levels[levels > highest].min(initial=100 * highest)
+    return float(np.sqrt(highest * min(above, 10 * highest)))
+
+
+def _removed(crystal: PeriodicCrystal, field: np.ndarray, kept: np.ndarray, repeats: int) -> tuple[float, int]:
+    """What some operations forbid of a child's displacements: its squared length, and how many directions it has."""
+    images = field_images(crystal, "displacement")
+    fixed = crystal.permutations[kept] == np.arange(crystal.sites)
+    free = float(np.trace(images[kept], axis1=1, axis2=2) @ fixed.sum(axis=1)) / len(kept)
+    lost = float(((field - averaged(crystal, field, images, kept)) ** 2).sum()) / repeats
+    return lost, 3 * crystal.sites // repeats - round(free)
+
+
+def _alike(before: tuple[float, int], after: tuple[float, int]) -> bool:
+    """Whether what is added to noise is as large, for each direction, as the noise."""
+    added, directions = after[0] - before[0], after[1] - before[1]
+    if directions <= 0:
+        return True
+    return float(stats.f.sf(added / directions / (before[0] / before[1]), directions, before[1])) > _ALIKE
 
 
 def _closed(crystal: PeriodicCrystal, operations: np.ndarray) -> np.ndarray:
