@@ -38,8 +38,8 @@ GLAZER = {
 DOMAINS = {"a0a0c-": 6, "a-a-a-": 8, "a0b-b-": 12, "a0a0c+": 6, "a+a+a+": 8, "a+b-b-": 24}
 
 
-def found(parent, child, method="group"):
-    results = order_parameters(parent, child, method=method).results
+def found(parent, child, method="group", **options):
+    results = order_parameters(parent, child, method=method, **options).results
     return results, {mode["irrep"]: mode for mode in results["modes"] if mode["kind"] == "displacement"}
 
 
@@ -248,3 +248,24 @@ def test_waves_on_a_line_without_a_label():
     assert mode["characters"]
     assert results["cell_size"] == 4
     assert any("label" in text for text in results["warnings"])
+
+
+def test_uncertain_coordinates_make_small_modes_insignificant():
+    child = distorted(jahn_teller(0.001, (1, 1, 0)), r=(b, b, 0), m=(0, 0, a))
+    results, modes = found(perovskite(), child, sigma=0.002)
+    assert set(modes) == {"R4+", "M3+"}
+    assert next(s["p_value"] for s in results["secondary"] if s["irrep"] == "M2+") > 0.05
+    _, modes = found(perovskite(), child, sigma=0.0001)
+    assert "M2+" in modes
+    assert modes["R4+"]["interval"][0] < 0.68 < modes["R4+"]["interval"][1]
+
+
+def test_intervals_from_uncertainties_are_those_of_structures_refined_again():
+    """In a tetragonal phase every atom has one coordinate, and two anions share one."""
+    child = distorted(polar((0, 0, 0.1)))
+    _, modes = found(perovskite(), child, sigma=0.002)
+    low, high = modes["GM4-"]["interval"]
+    # Sr, Ti, O along z, and the two O of the plane, which are one parameter: errors σ, of what lies along the mode.
+    along = np.array([-0.1, 0.4, -0.1, -0.1, -0.1]) / np.sqrt(0.2)
+    sigma = 0.002 * np.sqrt(along[0] ** 2 + along[1] ** 2 + along[2] ** 2 + (along[3] + along[4]) ** 2)
+    assert high - low == pytest.approx(2 * 1.96 * sigma, rel=1e-3)

@@ -17,6 +17,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--parent-tolerance", type=_positive, metavar="T", help=what)
     what = "which structure of the child's file (the mean of all, with intervals and p-values)"
     parser.add_argument("--index", type=int, metavar="N", help=what)
+    what = "standard uncertainty of the child's coordinates, Å: for intervals and p-values"
+    parser.add_argument("--sigma", type=_positive, metavar="S", help=what)
     what = "group theory, an equivariant network's gradient, or both, which must agree (both)"
     parser.add_argument("--method", choices=["group", "network", "both"], default="both", help=what)
     add_seed(parser)
@@ -29,9 +31,8 @@ def run(options: argparse.Namespace) -> Any:
 
     if options.output is not None:
         refuse_to_overwrite(options.output / "record.json", options.overwrite)
-    settings: dict[str, Any] = {
-        name: getattr(options, name) for name in ("tolerance", "parent_tolerance", "index", "method")
-    }
+    names = ("tolerance", "parent_tolerance", "index", "sigma", "method")
+    settings: dict[str, Any] = {name: getattr(options, name) for name in names}
     record = order_parameters(options.parent, options.child, **settings, seed=options.seed or 0)
     say(*_describe(record.results))
     if options.output is not None:

@@ -1,6 +1,6 @@
-"""Many frames of one structure: their mean, how each differs from it, and how sure that makes every mode."""
+"""How sure modes are: from many frames of one structure, or from the uncertainty of refined coordinates."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import ase
@@ -9,7 +9,7 @@ from jaxtyping import Float
 from scipy import stats
 
 from subduce.config import InputError
-from subduce.crystals import Match, field_images
+from subduce.crystals import Match, Mode, field_images
 from subduce.groups import invariant_basis
 
 from ._significance import holm, mean_is_zero
@@ -57,19 +57,53 @@ def with_evidence(found: Transition, match: Match, frames: Frames, level: float)
     fields = np.array([on_sites(crystal, match, one[match.order] @ match.rotation) for one in frames.deviations])
     turn = field_images(crystal, "displacement")
     fields = np.array([crystal.apply([found.operation], field, turn)[0] for field in fields])
+
+    def test(mode: Mode, free: np.ndarray) -> tuple[float, tuple[float, float]]:
+        values = np.einsum("fsa,csaj,jk->fck", fields, mode.basis, free).reshape(len(fields), -1) / _scale(mode)
+        units = _blocks(values) + (mode.components @ free).ravel()
+        return mean_is_zero(units).p_value, _interval(units)
+
+    return _with_tests(found, test, level)
+
+
+def with_uncertainty(found: Transition, sigma: float, level: float) -> Transition:
+    """The same transition with evidence from a standard uncertainty of the child's coordinates, Å, as refined.
+
+    Atoms that operations of the child exchange are taken as refined together: their errors are the same, turned.
+    """
+    crystal = found.crystal
+    orbits = np.sort(crystal.permutations[found.kept], axis=0)
+    repeats = len(crystal.cells) // found.cell_size
+    together = (1 + (np.diff(orbits, axis=0) > 0).sum(axis=0)) / repeats  # atoms of the child's cell, for each site
+
+    def test(mode: Mode, free: np.ndarray) -> tuple[float, tuple[float, float]]:
+        basis = np.einsum("csaj,jk->cksa", mode.basis, free).reshape(-1, crystal.sites, 3) / _scale(mode)
+        covariance = sigma**2 * np.einsum("isa,jsa,s->ij", basis, basis, together * repeats)
+        values = (mode.components @ free).ravel()
+        size = float(np.linalg.norm(values))
+        chi_square = float(values @ np.linalg.solve(covariance, values))
+        along = values / size if size else np.eye(len(values))[0]
+        half = float(stats.norm.ppf(0.975) * np.sqrt(along @ covariance @ along))
+        return float(stats.chi2.sf(chi_square, len(values))), (max(size - half, 0.0), size + half)
+
+    return _with_tests(found, test, level)
+
+
+def _with_tests(found: Transition, test: Callable[[Mode, np.ndarray], tuple], level: float) -> Transition:
+    """Evidence for all displacement modes that the child allows and that break something, with Holm's correction."""
     raw: list[tuple[float, tuple[float, float]] | None] = []
     for mode in found.modes:
         free = invariant_basis(mode.matrices[found.kept])
-        if mode.kind != "displacement" or not free.shape[1] or np.allclose(mode.matrices, 1.0):
-            raw.append(None)
-            continue
-        scale = (mode.basis[0, ..., 0] ** 2).sum()  # the basis has unit norm over the child's cell, not over all cells
-        values = np.einsum("fsa,csaj,jk->fck", fields, mode.basis, free).reshape(len(fields), -1) / scale
-        units = _blocks(values) + (mode.components @ free).ravel()
-        raw.append((mean_is_zero(units).p_value, _interval(units)))
+        tested = mode.kind == "displacement" and free.shape[1] and not np.allclose(mode.matrices, 1.0)
+        raw.append(test(mode, free) if tested else None)
     corrected = iter(holm([one[0] for one in raw if one is not None]))
     evidence = tuple(None if one is None else Evidence(float(next(corrected)), one[1], level) for one in raw)
     return replace(found, evidence=evidence)
+
+
+def _scale(mode: Mode) -> float:
+    """How often the child's primitive cell is in the periodic crystal: a mode's basis has unit norm over one."""
+    return float((mode.basis[0, ..., 0] ** 2).sum())
 
 
 def _blocks(values: np.ndarray) -> np.ndarray:

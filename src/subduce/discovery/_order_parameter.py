@@ -26,7 +26,7 @@ from subduce.crystals import (
 from subduce.data import read_frames
 from subduce.records import Record, fingerprint
 
-from ._frames import Frames, with_evidence
+from ._frames import Frames, with_evidence, with_uncertainty
 from ._network_view import network_view
 from ._transition import Transition, child_cells, child_sites, joint, site_irreps, transition
 
@@ -44,6 +44,7 @@ def order_parameters(
     tolerance: float | None = None,
     parent_tolerance: float | None = None,
     index: int | None = None,
+    sigma: float | None = None,
     level: float = 0.05,
     method: Literal["group", "network", "both"] = "both",
     seed: int = 0,
@@ -55,9 +56,9 @@ def order_parameters(
     it the first wide gap above 10⁻³ Å decides. `parent_tolerance` is that of the parent's own group (10⁻³ Å). Of a
     child with many frames, such as molecular dynamics, the mean is analysed, or the frame `index`; of a mean, modes
     count where they are significant at `level`, the chance that any of them is there by accident, and have 95 %
-    intervals. Unless `method` is "group", an equivariant network with random weights (`seed`) is asked which inputs it
-    misses; `network` holds its answer and whether the two agree. With "network" it also learns the order parameter,
-    which takes half a minute or more.
+    intervals. So do those of one structure whose coordinates have the standard uncertainty `sigma` (Å). Unless `method`
+    is "group", an equivariant network with random weights (`seed`) is asked which inputs it misses; `network` holds its
+    answer and whether the two agree. With "network" it also learns the order parameter, in half a minute or more.
 
     Amplitudes are norms over the child's primitive cell (A_s), Å of the strain-free parent. Raises `InputError`, one
     line, for structures that are not related, or not structures.
@@ -71,6 +72,7 @@ def order_parameters(
     try:
         if len(children) == 1:
             found = transition(match(ideal, children[0], tolerance=tolerance), tolerance)
+            found = found if sigma is None else with_uncertainty(found, sigma, level)
         else:
             frames = Frames.of(children)
             mapped = match(ideal, frames.mean, tolerance=_WHOLE)
@@ -84,7 +86,13 @@ def order_parameters(
             doubts.append("group theory and the network disagree; please report this structure")
     results |= {"frames": len(children), "warnings": [*doubts, *results["warnings"]]}
     inputs = {str(path): fingerprint(path) for path in (parent, child) if isinstance(path, str | Path)}
-    settings = {"tolerance": tolerance, "parent_tolerance": parent_tolerance, "index": index, "level": level}
+    settings = {
+        "tolerance": tolerance,
+        "parent_tolerance": parent_tolerance,
+        "index": index,
+        "sigma": sigma,
+        "level": level,
+    }
     settings |= {"method": method, "seed": seed}
     return Record("order-parameters", inputs, settings, results, time.monotonic() - began)
 
