@@ -5,7 +5,7 @@
 
 Every tilt system and published structure is turned, mirrored, shifted, shuffled and put into another, skewed cell many
 times, exactly and with 0.003 Å of noise. A failure is an error, another space group, index or set of primary irreps; the
-deviation is that of the amplitudes (A_s) of modes above 0.02 Å. Then the command itself, as a process, on 40 atoms.
+the deviation is that of the amplitudes (A_s) of modes above 0.02 Å. Then the command itself, as a process, on 40 atoms.
 """
 
 import argparse
