@@ -4,9 +4,9 @@
     python benchmarks/order_parameters.py --presentations 10
 
 Every tilt system and published structure is turned, mirrored, shifted, shuffled and put into another, skewed cell many
-times, exactly and with 0.003 Å of noise. A failure is an error, another space group or index, or another set of primary
-irreps; the deviation is that of the amplitudes (A_s) of modes above 0.02 Å. Then the command itself, as a process, on 40
-atoms.
+times, exactly and with 0.003 Å of noise. A failure is an error, another space group or index, or another set of
+primary irreps; the deviation is that of the amplitudes (A_s) of modes above 0.02 Å. Then the command itself, as a
+process, on 40 atoms.
 """
 
 import argparse
