@@ -9,6 +9,7 @@ from torch import Tensor
 
 from ..o3 import Irreps, clebsch_gordan, spherical_harmonics
 from . import _library as c
+from ._operator import operator
 
 L_MAX = 4
 """The highest degree that C has room for."""
@@ -29,7 +30,7 @@ def harmonics(irreps: Irreps, vectors: Float[Tensor, "edges 3"]) -> Float[Tensor
     return _values(vectors, l_max)
 
 
-@torch.library.custom_op("subduce::harmonics", mutates_args=())
+@operator("harmonics")
 def _values(vectors: Tensor, l_max: int) -> Tensor:
     vectors = vectors.contiguous()
     y = vectors.new_empty(len(vectors), (l_max + 1) ** 2)
@@ -37,7 +38,7 @@ def _values(vectors: Tensor, l_max: int) -> Tensor:
     return y
 
 
-@torch.library.custom_op("subduce::harmonics_slopes", mutates_args=())
+@operator("harmonics_slopes")
 def _slopes(vectors: Tensor, g: Tensor, l_max: int) -> Tensor:
     """The derivatives by the vectors of what has the derivatives `g` by the harmonics."""
     vectors = vectors.contiguous()
@@ -46,7 +47,7 @@ def _slopes(vectors: Tensor, g: Tensor, l_max: int) -> Tensor:
     return slopes
 
 
-@torch.library.custom_op("subduce::harmonics_curvatures", mutates_args=())
+@operator("harmonics_curvatures")
 def _curvatures(vectors: Tensor, g: Tensor, along: Tensor, l_max: int) -> tuple[Tensor, Tensor]:
     """How the slopes and the harmonics change along vectors: the derivatives of the slopes' product with these."""
     vectors = vectors.contiguous()

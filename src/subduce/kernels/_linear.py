@@ -16,6 +16,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from . import _library as c
+from ._operator import operator
 from ._ops import exchanged
 
 _FEW = 2**20  # rows times weights below which another thread costs more than it saves
@@ -69,7 +70,7 @@ def _map(key: str) -> LinearMap:
     return LinearMap(int(dim_in), int(dim_out), [Part(*map(int, part.split(","))) for part in parts])
 
 
-@torch.library.custom_op("subduce::linear", mutates_args=())
+@operator("linear")
 def _partials(
     key: str, wanted: str, g: Tensor | None, x: Tensor, w: Tensor, species: Tensor | None
 ) -> tuple[Tensor, Tensor, Tensor]:

@@ -39,6 +39,7 @@ from torch import Tensor
 from ..axes import AtomIndex
 from . import _cpu, _reference, _triton
 from ._library import is_reference_only, library
+from ._operator import operator
 from ._plan import ProductPlan
 
 SLOTS = "gxyw"
@@ -61,7 +62,7 @@ def _chosen(backend: str, plan: ProductPlan, x: Tensor) -> str:
     return fused if _FUSED[fused].computes(plan, x) else "reference"
 
 
-@torch.library.custom_op("subduce::edge_product", mutates_args=())
+@operator("edge_product")
 def _partials(
     plan: str,
     backend: str,
@@ -164,7 +165,7 @@ def exchanged(
     return total
 
 
-@torch.library.custom_op("subduce::edge_product_tangent", mutates_args=())
+@operator("edge_product_tangent")
 def _along(
     plan: str,
     backend: str,

@@ -17,6 +17,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from . import _library as c
+from ._operator import operator
 
 FUNCTIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "silu": nn.functional.silu,
@@ -186,21 +187,21 @@ def _map(key: str) -> GateMap | NormMap:
     return NormMap([NormBlock(*block) for block in blocks], rest[0], joint=rest[1])
 
 
-@torch.library.custom_op("subduce::rows", mutates_args=())
+@operator("rows")
 def _values(key: str, x: Tensor, w: Tensor | None, b: Tensor | None) -> Tensor:
     out = x.new_empty(len(x), _map(key).dim_out)
     _run(key, False, x=x, weights=w, bias=b, out=out)
     return out
 
 
-@torch.library.custom_op("subduce::rows_slopes", mutates_args=())
+@operator("rows_slopes")
 def _slopes(key: str, g: Tensor, x: Tensor, w: Tensor | None, summed: bool) -> tuple[Tensor, Tensor, Tensor]:
     """∂T/∂x, and if `summed` ∂T/∂w and ∂T/∂b."""
     dx = torch.empty_like(x, memory_format=torch.contiguous_format)
     return dx, *_run(key, summed, x=x, weights=w, out=g, dx=dx)
 
 
-@torch.library.custom_op("subduce::rows_curvatures", mutates_args=())
+@operator("rows_curvatures")
 def _curvatures(
     key: str,
     g: Tensor,

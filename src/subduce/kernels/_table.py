@@ -20,6 +20,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from . import _cpu
+from ._operator import operator
 
 _CUBIC = ((1, -3, 3, -1), (4, 0, -6, 3), (1, 3, 3, -3), (0, 0, 0, 1))
 """Six times the powers 0 to 3 of t = r/h − i in each of the four splines that reach interval i."""
@@ -77,7 +78,7 @@ class SplineTable:
         return _values(r, self.coefficients, self.spacing, order)
 
 
-@torch.library.custom_op("subduce::spline", mutates_args=())
+@operator("spline")
 def _values(r: Tensor, coefficients: Tensor, spacing: float, order: int) -> Tensor:
     """The derivatives s^(order)(r) of all functions."""
     fast = _cpu.spline(r, coefficients, spacing, order)
@@ -91,7 +92,7 @@ def _values(r: Tensor, coefficients: Tensor, spacing: float, order: int) -> Tens
     return result
 
 
-@torch.library.custom_op("subduce::spline_dot", mutates_args=())
+@operator("spline_dot")
 def _dots(a: Tensor, r: Tensor, coefficients: Tensor, spacing: float, order: int) -> Tensor:
     """The products of `a` with s^(order)(r), edge by edge."""
     fast = _cpu.spline(r, coefficients, spacing, order, a)
@@ -134,7 +135,7 @@ def _(a, r, coefficients, spacing, order):
     return torch.empty_like(r)
 
 
-@torch.library.custom_op("subduce::spline_sums", mutates_args=())
+@operator("spline_sums")
 def _sums(a: Tensor, r: Tensor, spacing: float, order: int, rows: int) -> Tensor:
     """The derivatives by the coefficients of Σ ⟨a, s^(order)(r)⟩ over all lengths."""
     fast = _cpu.spline_sums(a, r, spacing, order, rows)
