@@ -1,7 +1,7 @@
 """Real irreps of space groups: wave vectors, their stars, and orthogonal matrices induced over all arms."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Literal
 
@@ -39,6 +39,7 @@ class CrystalIrrep:
     small_characters: np.ndarray
     base: Float[np.ndarray, "order dim dim"]
     turn: Float[np.ndarray, "arm_dim arm_dim"]
+    place: int = 1  # among the irreps at this wave vector, counted from 1
 
     @property
     def dim(self) -> int:
@@ -304,7 +305,14 @@ def _finished(
         for array in (base, character):
             array.flags.writeable = False
         found.append(CrystalIrrep(label, arms[0], standard, arms, kind, little, character, base, turn))
-    return tuple(sorted(found, key=lambda irrep: (label_order(irrep.label), irrep.dim)))
+    found.sort(key=lambda irrep: (label_order(irrep.label), irrep.dim, _signature(irrep.small_characters)))
+    return tuple(replace(irrep, place=place) for place, irrep in enumerate(found, start=1))
+
+
+def _signature(character: np.ndarray) -> tuple:
+    """Characters as plain numbers, so that irreps without labels have an order of their own."""
+    rounded = np.round(character, 6) + 0.0
+    return tuple(zip((-rounded.real).tolist(), rounded.imag.tolist(), strict=True))
 
 
 def _induced(

@@ -75,11 +75,11 @@ class Mode:
 
 
 def irrep_name(irrep: CrystalIrrep) -> str:
-    """The irrep's label; its wave vector and dimension where no label is certain."""
+    """The irrep's label; its wave vector and place among the irreps there where no label is certain."""
     if irrep.label:
         return irrep.label
     wave_vector = ",".join(f"{x:.4g}" for x in np.round(irrep.k_standard, 6) + 0.0)
-    return f"k=({wave_vector}), dimension {irrep.dim}"
+    return f"k=({wave_vector}) no. {irrep.place}"
 
 
 def kept_operations(

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from spgrep import get_spacegroup_irreps_from_primitive_symmetry
 
-from subduce.crystals import commensurate_wave_vectors, irreps_at, star, stars
+from subduce.crystals import commensurate_wave_vectors, irrep_name, irreps_at, star, stars
 
 from .groups import standard_group
 
@@ -127,3 +127,10 @@ def test_operations_that_are_no_group_are_refused():
     half = type(group)(group.lattice, group.rotations[:5], group.translations[:5], 221, "Pm-3m", group.to_standard)
     with pytest.raises(ValueError, match="not closed"):
         irreps_at(half, np.zeros(3))
+
+
+def test_irreps_without_labels_have_names_of_their_own():
+    group = standard_group(221)
+    names = [irrep_name(irrep) for irrep in irreps_at(group, np.array([0.25, 0.25, 0]))]
+    assert names == [f"k=(0,0.25,0.25) no. {place}" for place in range(1, 5)]
+    assert names == [irrep_name(irrep) for irrep in irreps_at(group, np.array([0, 0.75, 0.25]))]
