@@ -288,3 +288,15 @@ def test_strain_is_primary_where_nothing_else_breaks_the_symmetry(cell, number, 
     assert (mode["irrep"], mode["kind"], mode["direction_symbol"], mode["primary"]) == (irrep, "strain", symbol, True)
     assert "network" not in results  # it moves atoms, and none moves
     assert results["warnings"] == []
+
+
+def test_labels_belong_to_the_origin_wherever_the_file_has_its_own():
+    generator = np.random.default_rng(3)
+    names = {"Ti": {"R4+": "R5-", "M3+": "M2+"}, "Sr": {"R5-": "R4+", "M2+": "M3+"}}
+    for _ in range(4):
+        results, modes = found(presented(perovskite(), generator), distorted(r=(0, b, b), m=(a, 0, 0)))
+        site = results["origin"]["site"]
+        assert set(modes) == set(names[site])
+        (other,) = results["alternative_origin"]
+        assert other["labels"] == names[site]
+        assert {site, other["origin"]["site"]} == {"Ti", "Sr"}

@@ -245,9 +245,11 @@ def _origin(ideal: Crystal, shift: np.ndarray) -> dict[str, Any]:
 def _alternatives(found: Transition, modes: Sequence[Mode]) -> Iterator[dict[str, Any]]:
     """Other origins from which the group looks the same, but some irrep has another label."""
     ideal = found.crystal.crystal
+    basis, offset = ideal.group.to_standard
     for shift in equivalent_origins(ideal.group):
-        shifted = ideal.group.shifted(shift)
-        labels = {mode.name: _label_from(ideal.group, shifted, shift, mode) for mode in modes if mode.irrep.label}
+        place = shift - np.linalg.solve(basis, offset)  # from the file's origin, which need not be a standard one
+        shifted = ideal.group.shifted(place)
+        labels = {mode.name: _label_from(ideal.group, shifted, place, mode) for mode in modes if mode.irrep.label}
         changed = {old: new for old, new in labels.items() if new != old}
         if changed:
             yield {"origin": _origin(ideal, shift), "labels": changed}
