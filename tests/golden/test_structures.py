@@ -67,6 +67,13 @@ def test_noise_in_another_presentation_changes_no_verdict(name):
             assert mode["amplitude"] == pytest.approx(STORED[name]["modes"][mode["irrep"]][1], abs=0.012)
 
 
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_spglib_finds_the_same_group_in_the_child_alone(name):
+    parent, child = structures.pairs()[name]
+    results = order_parameters(parent, child, method="group").results
+    assert results["child"]["number"] in {row["number"] for row in results["tolerance"]["scan"][:3]}
+
+
 def test_an_improper_ferroelectric_is_named(found):
     assert found["YMnO3_P63cm"]["couplings"]["GM2-"] == "K3^3 GM2-"
 

@@ -71,15 +71,18 @@ def order_parameters(
     doubts = list(_parent_warnings(ideal.group, scan, parent_tolerance or TOLERANCE))
     try:
         if len(children) == 1:
-            found = transition(match(ideal, children[0], tolerance=tolerance), tolerance)
+            whole = children[0]
+            found = transition(match(ideal, whole, tolerance=tolerance), tolerance)
             found = found if sigma is None else with_uncertainty(found, sigma, level)
         else:
             frames = Frames.of(children)
-            mapped = match(ideal, frames.mean, tolerance=_WHOLE)
+            whole = frames.mean
+            mapped = match(ideal, whole, tolerance=_WHOLE)
             found = with_evidence(transition(mapped, tolerance), mapped, frames, level)
     except InputError as error:
         raise InputError("; ".join([str(error), *doubts])) from None
     results = _results(found, scan, parent_tolerance)
+    results["tolerance"]["scan"] = _scanned(scan_tolerances(whole))
     moves = any(mode.kind == "displacement" and len(mode.isotropy) < found.crystal.order for mode in found.present)
     if method != "group" and moves:
         results["network"] = network_view(found, learn=method == "network", seed=seed)
@@ -136,7 +139,7 @@ def _results(found: Transition, scan: ToleranceScan, parent_tolerance: float | N
         "tolerance": {"used": found.tolerance, "stable": [float(below), float(above) if np.isfinite(above) else None]},
         "parent_tolerance": {
             "used": parent_tolerance or TOLERANCE,
-            "scan": [{"tolerance": t, "number": n, "symbol": s} for t, n, s in _steps(scan)],
+            "scan": _scanned(scan),
         },
         "noise": found.noise,
         "strain": [_strain(mode) for mode in found.strains],
@@ -158,6 +161,11 @@ def _results(found: Transition, scan: ToleranceScan, parent_tolerance: float | N
 def _magnetic(found: Transition) -> dict[str, str]:
     """The child's magnetic group, where it has moments."""
     return {"magnetic": found.crystal.magnetic_type_of(found.kept)} if found.crystal.grey else {}
+
+
+def _scanned(scan: ToleranceScan) -> list[dict[str, Any]]:
+    """A scan for a record: the tolerances at which another group begins."""
+    return [{"tolerance": t, "number": n, "symbol": s} for t, n, s in _steps(scan)]
 
 
 def _steps(scan: ToleranceScan) -> Iterator[tuple[float, int, str]]:
