@@ -37,11 +37,14 @@ class _Box:
         return whole * state + step / 6 * (whole * k1 + 2 * half * (k2 + k3) + k4)
 
 
-def turbulence(start, size, frames, every, spin, *, step, viscosity, rotation=0.0, stratification=0.0) -> np.ndarray:
+def turbulence(
+    start, size, frames, every, spin, *, step, viscosity, rotation=0.0, stratification=0.0, magnetic=0.0
+) -> np.ndarray:
     """Velocities [frame, 3, x, y, z] of forced flow in space, the first `spin` time units after its start.
 
     `start` is a seed, or the random numbers [3, x, y, z] themselves. The waves of |k| ≤ 2.5 keep their energy.
     `rotation` about z is the angular velocity; `stratification` the buoyancy frequency of a fluid heavier below.
+    `magnetic` is the rate σB²/ρ at which a strong field along z damps what varies along it, in a liquid metal.
     """
     box = _Box(size, 3)
     large = (box.square > 0) & (box.square <= 6.25)
@@ -80,6 +83,7 @@ def turbulence(start, size, frames, every, spin, *, step, viscosity, rotation=0.
         if past >= 0 and past % round(every / step) == 0:
             found.append(box.back(state[:3]))
         state = box.stepped(state, slopes, step, viscosity)
+        state[:3] *= np.exp(-magnetic * step * k[2] ** 2 * box.inverse)
         state[:3][:, large] *= (wanted / energy(state[:3] * large)) ** 0.5
     return np.stack(found)
 

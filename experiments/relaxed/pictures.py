@@ -118,7 +118,7 @@ def predicted(runs, smoke):
     kinds = ("plain", "equivariant", "relaxed")
     for axes, title, chosen, where, measure in (
         (panels[0], "finer field, isotropic", "isotropic_", "test", "mae"),
-        (panels[1], "finer field, stratified", "stratified_", "test", "mae"),
+        (panels[1], "finer field, magnetic", "magnetic_", "test", "mae"),
         (panels[2], "next frame, other plumes", "", "test", "rmse"),
         (panels[3], "next frame, later times", "", "future", "rmse"),
     ):

@@ -21,7 +21,8 @@ from subduce.records import write_whole
 def superresolution_jobs(about):
     """A training for each flow, class of networks and seed."""
     return {
-        f"{flow}_{kind}_seed{seed}": _job(about, kind, seed) | {"flow": about["simulation"] | about["flows"][flow]}
+        f"{flow}_{kind}_seed{seed}": _job(about, kind, seed)
+        | {"flow": about["simulation"] | about["flows"][flow], "noise": about["noise"]}
         for flow in about["flows"] for kind in about["kinds"] for seed in about["seeds"]
     }  # fmt: skip
 
@@ -44,16 +45,25 @@ def _job(about, kind, seed):
 
 
 def superresolution(settings, folder):
-    """Errors of finer fields in runs of the flow that no training has seen."""
+    """Errors of finer fields in runs of the flow that no training has seen.
+
+    Of the rates at which relaxed weights learn, relative to those of kernels, the best on `valid` counts.
+    """
     sets = kept(folder / "data", settings["flow"], _snapshots)
     size = np.sqrt(np.mean(sets["train"] ** 2))
     sets = {name: torch.tensor(fields / size, dtype=torch.float32) for name, fields in sets.items()}
-    rest = {name: cells(fields - interpolated(coarse(fields))) for name, fields in sets.items()}
+    draw = torch.Generator().manual_seed(0)
+    seen = {name: coarse(fields) for name, fields in sets.items()}
+    seen = {name: field + settings["noise"] * torch.randn(field.shape, generator=draw) for name, field in seen.items()}
+    rest = {name: cells(fields - interpolated(seen[name])) for name, fields in sets.items()}
     unit = rest["train"].std()
-    pairs = {name: (coarse(sets[name]), missing / unit) for name, missing in rest.items()}
-    network = finer(settings["model"])
-    found = _trained(network, pairs, settings["train"])
-    return found | {"interpolation": float(pairs["test"][1].abs().mean()), "size": float(size)}
+    pairs = {name: (seen[name], missing / unit) for name, missing in rest.items()}
+    trials = {}
+    for rate in settings["train"].get("relaxed_rates", [1.0]):
+        trials[rate] = _trained(finer(settings["model"]), pairs, settings["train"] | {"relaxed_rate": rate})
+    found = min(trials.values(), key=lambda trial: trial["errors"]["valid"]["mae"])
+    tried = {str(rate): {name: trial["errors"][name]["mae"] for name in pairs} for rate, trial in trials.items()}
+    return found | {"tried": tried, "interpolation": float(pairs["test"][1].abs().mean()), "size": float(size)}
 
 
 def finer(model):
@@ -169,7 +179,11 @@ def _law_of_smoke(settings):
 
 def _trained(network, pairs, train):
     """Errors [mean of |error| and root mean square, targets' units] of the network that was best on `valid`."""
-    optimiser = torch.optim.Adam(network.parameters(), lr=train["learning_rate"])
+    free = [weight for name, weight in network.named_parameters() if name.endswith("relaxed_weight")]
+    others = [weight for name, weight in network.named_parameters() if not name.endswith("relaxed_weight")]
+    rate = train["learning_rate"]
+    own = {"params": free, "lr": rate * train.get("relaxed_rate", 1.0)}
+    optimiser = torch.optim.Adam([{"params": others}, own], lr=rate)
     steps = train["epochs"] * -(-len(pairs["train"][0]) // train["batch"])
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
     shuffle = torch.Generator().manual_seed(network.config.seed)
