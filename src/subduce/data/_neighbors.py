@@ -139,6 +139,7 @@ def graph_of(
     sender: np.ndarray,
     receiver: np.ndarray,
     shifts: np.ndarray,
+    charge: float = 0.0,
 ) -> Graph:
     """One structure and its edges as tensors; arrays of the right type are shared, not copied."""
     return Graph(
@@ -150,4 +151,5 @@ def graph_of(
         sender=torch.from_numpy(sender),
         receiver=torch.from_numpy(receiver),
         shifts=torch.from_numpy(shifts.astype(np.float64)),
+        charge=torch.full((1,), charge, dtype=torch.float64),
     )
