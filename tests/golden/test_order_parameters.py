@@ -269,3 +269,22 @@ def test_intervals_from_uncertainties_are_those_of_structures_refined_again():
     along = np.array([-0.1, 0.4, -0.1, -0.1, -0.1]) / np.sqrt(0.2)
     sigma = 0.002 * np.sqrt(along[0] ** 2 + along[1] ** 2 + along[2] ** 2 + (along[3] + along[4]) ** 2)
     assert high - low == pytest.approx(2 * 1.96 * sigma, rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("cell", "number", "irrep", "symbol"),
+    [
+        (np.diag([4, 4, 4.1]), 123, "GM3+", "(a,0)"),
+        (np.diag([4, 4.05, 4.1]), 47, "GM3+", "(a,b)"),
+        (np.array([[4, 0.05, 0.05], [0.05, 4, 0.05], [0.05, 0.05, 4]]), 166, "GM5+", "(a,a,a)"),
+    ],
+)
+def test_strain_is_primary_where_nothing_else_breaks_the_symmetry(cell, number, irrep, symbol):
+    child = perovskite()
+    child.set_cell(cell, scale_atoms=True)
+    results = order_parameters(perovskite(), child).results
+    assert results["child"]["number"] == number
+    (mode,) = results["modes"]
+    assert (mode["irrep"], mode["kind"], mode["direction_symbol"], mode["primary"]) == (irrep, "strain", symbol, True)
+    assert "network" not in results  # it moves atoms, and none moves
+    assert results["warnings"] == []

@@ -80,7 +80,8 @@ def order_parameters(
     except InputError as error:
         raise InputError("; ".join([str(error), *doubts])) from None
     results = _results(found, scan, parent_tolerance)
-    if method != "group" and found.index > 1:
+    moves = any(mode.kind == "displacement" and len(mode.isotropy) < found.crystal.order for mode in found.present)
+    if method != "group" and moves:
         results["network"] = network_view(found, learn=method == "network", seed=seed)
         if not results["network"]["agrees"]:
             doubts.append("group theory and the network disagree; please report this structure")
