@@ -15,6 +15,7 @@ from ._one_structure import read_frames as read_frames
 from ._one_structure import read_structure as read_structure
 from ._properties import Property as Property
 from ._readers import open_structures as open_structures
+from ._readers import structure_files as structure_files
 from ._sampler import EdgeBudgetSampler as EdgeBudgetSampler
 from ._split import leakage as leakage
 from ._split import split as split

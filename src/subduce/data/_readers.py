@@ -17,6 +17,8 @@ from ase_db_backends.aselmdb import LMDBDatabase
 from ..config import InputError
 from ._archives import HDF5Reader, NpzReader
 from ._extxyz import ExtxyzReader
+from ._properties import Property
+from ._qm9 import OriginalReader, is_dsgdb9nsd, open_sdf, open_table, qm9_files
 from ._structures import Frame, LabelKeys, Structure, Units, frame_from_atoms, structure_from_frame
 
 _SAMPLE = 32  # structures looked at to say which labels a file uses
@@ -99,10 +101,21 @@ class Structures(Sequence[Structure]):
         return {label: tuple(names) for label, names in used.items()}
 
     @property
+    def numbers_used(self) -> dict[str, str]:
+        """Names and units of all numbers in the file, seen in a few dozen structures; no unit where none is known."""
+        used: dict[str, str] = {}
+        for index in np.unique(np.linspace(0, len(self) - 1, _SAMPLE).astype(int)) if len(self) else []:
+            frame = self.frame(int(index))
+            for name, value in frame.values.items():
+                if isinstance(value, (int, float, np.number, np.ndarray)) and not isinstance(value, bool):
+                    used[name] = frame.units.get(name, "")
+        return used
+
+    @property
     def identity(self) -> str:
         """A digest of files (path, size, time of change), rows, label keys and units: equal for equal structures."""
         digest = hashlib.sha256(repr((self.keys, self._units)).encode())
-        for path in self.paths:
+        for path in (file for one in self._readers for file in (one.path, *getattr(one, "beside", ()))):
             stat = path.stat()
             digest.update(f"{path.resolve()}:{stat.st_size}:{stat.st_mtime_ns}".encode())
         digest.update(self._rows.astype("<i8").tobytes())
@@ -114,6 +127,24 @@ class Structures(Sequence[Structure]):
         return self._readers[number], int(row - self._starts[number])
 
 
+def structure_files(path: str | Path) -> list[Path]:
+    """The files behind what a user names: a file, a folder of several, or the name of a data set, `qm9`.
+
+    Raises `InputError` where there is none.
+    """
+    path = Path(path)
+    if not path.exists():
+        if str(path) == "qm9":
+            return qm9_files()
+        raise InputError(f"{path}: no such file")
+    if not path.is_dir() or is_dsgdb9nsd(path):
+        return [path]
+    files = sorted(path.glob("*.aselmdb"))
+    if not files:
+        raise InputError(f"{path}: a folder without *.aselmdb or dsgdb9nsd_*.xyz; name a file of structures")
+    return files
+
+
 def open_structures(
     path: str | Path | Sequence[str | Path],
     *,
@@ -121,41 +152,58 @@ def open_structures(
     energy_units_to_eV: float = 1.0,
     length_units_to_A: float = 1.0,
 ) -> Structures:
-    """The structures of one file, several files, or a folder of `*.aselmdb`.
+    """The structures of one file, several files, a folder of `*.aselmdb`, or `qm9`, the set in the package qm9pack.
 
-    Extended XYZ, ASE databases, `.aselmdb`, ASE trajectories and SPICE's HDF5 are read at random and
-    never whole; rMD17 and MD17 `.npz` and whatever else ASE reads are held in memory. Formats that fix
-    their units ((r)MD17: kcal/mol; SPICE: Hartree and bohr) are converted; the two factors say what
-    one unit is in eV and Å where a file has others, and multiply.
+    Extended XYZ, ASE databases, `.aselmdb`, ASE trajectories, SPICE's HDF5, SDF with a table (CSV) beside
+    it and QM9 in its several forms are read at random and never whole; rMD17 and MD17 `.npz` and whatever
+    else ASE reads are held in memory. Formats that fix their units ((r)MD17: kcal/mol; SPICE: Hartree and
+    bohr) are converted; the two factors say what one unit is in eV and Å where a file has others, and multiply.
 
-    Raises `InputError` for a missing file, one that holds no structures, and a truncated one.
+    Raises `InputError` for a missing file, one that holds no structures, and a truncated one, and for a
+    property that a table of labels has no column for.
     """
     paths = [Path(path)] if isinstance(path, (str, Path)) else [Path(one) for one in path]
     for name, factor in (("energy_units_to_eV", energy_units_to_eV), ("length_units_to_A", length_units_to_A)):
         if not (factor > 0 and np.isfinite(factor)):
             raise InputError(f"{name}: must be a positive number, got {factor}")
-    readers = [_open(file) for one in paths for file in _files(one)]
+    readers = [_open(file) for one in paths for file in structure_files(one)]
     structures = Structures(readers, keys or LabelKeys(), Units(energy_units_to_eV, length_units_to_A))
     for reader in readers:
         if len(reader) == 0:
             raise InputError(f"{reader.path}: holds no structures")
         reader.frame(len(reader) - 1)  # a cut-off end shows here, not hours later
+    _check_columns(readers, structures)
     return structures
 
 
-def _files(path: Path) -> list[Path]:
-    if not path.exists():
-        raise InputError(f"{path}: no such file")
-    if not path.is_dir():
-        return [path]
-    files = sorted(path.glob("*.aselmdb"))
-    if not files:
-        raise InputError(f"{path}: a folder without *.aselmdb files; name a file of structures")
-    return files
+def _check_columns(readers: Sequence[Reader], structures: Structures) -> None:
+    """Refuse a property that no file can have; where each structure names its own labels, a file may have any."""
+    for one in structures.keys.properties:
+        if any(_may_have(reader, one) for reader in readers):
+            continue
+        known = ", ".join(f"{name} ({unit})" if unit else name for name, unit in structures.numbers_used.items())
+        what = f"{one.name} of shape {one.shape}" if one.shape else one.name
+        note = getattr(readers[0], "note", "") if one.shape else ""
+        raise InputError(f"{readers[0].path}: has no {what}; it has {known}{'. ' * bool(note)}{note}")
+
+
+def _may_have(reader: Reader, wanted: Property) -> bool:
+    columns = getattr(reader, "columns", None)
+    if columns is None:
+        return True
+    if wanted.shape and wanted.per == "structure" and getattr(reader, "note", ""):
+        return False
+    return not set(columns).isdisjoint(wanted.names)
 
 
 def _open(path: Path) -> Reader:
+    if is_dsgdb9nsd(path):
+        return OriginalReader(path)
     match path.suffix.lower():
+        case ".sdf":
+            return open_sdf(path)
+        case ".csv":
+            return open_table(path)
         case ".xyz" | ".extxyz":
             return ExtxyzReader(path)
         case ".npz":

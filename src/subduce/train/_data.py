@@ -11,7 +11,7 @@ from ase.data import atomic_numbers, chemical_symbols
 from pydantic import Field
 
 from ..config import Config, InputError
-from ..data import GraphDataset, LabelKeys, Statistics, open_structures, split
+from ..data import GraphDataset, LabelKeys, Statistics, open_structures, split, structure_files
 from ..models import PotentialConfig
 from ._processes import Processes
 
@@ -39,7 +39,8 @@ class DataConfig(Config):
     def files(self) -> tuple[str, ...]:
         """Every file that is named."""
         named = [value for value in (self.train, self.val, self.test) if isinstance(value, str | tuple)]
-        return tuple(dict.fromkeys(path for value in named for path in _paths(value)))
+        paths = [file for value in named for path in _paths(value) for file in structure_files(path)]
+        return tuple(dict.fromkeys(map(str, paths)))
 
 
 @dataclass(frozen=True)
