@@ -143,8 +143,6 @@ class GraphDataset(Dataset[Batch]):
                 place = self.source(0) if count == 1 else f"{self.source(0)} … {self.source(count - 1)}"
                 keys = self.structures.keys if isinstance(self.structures, Structures) else None
                 looked = f", looked for under {', '.join(keys.names(label))}" if keys else ""
-                if isinstance(self.structures, Structures) and label not in LABELS:
-                    looked += f"; there are {', '.join(self.structures.numbers_used) or 'no numbers at all'}"
                 raise InputError(
                     f"{place}: no {label} in any of {count} structures{looked}; "
                     f"name the label's key, or leave {label} out of the loss"

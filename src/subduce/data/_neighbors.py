@@ -9,6 +9,8 @@ from vesin import NeighborList
 
 from ._graph import Graph
 
+_FEW = 50  # atoms of a molecule for which looking at all pairs takes less time than setting up a search
+
 
 def neighbor_list(
     positions: npt.ArrayLike, cell: npt.ArrayLike, pbc: npt.ArrayLike, cutoff: float
@@ -38,6 +40,12 @@ def neighbor_list(
     pbc = np.asarray(pbc, dtype=bool)
     if len(positions) == 0:
         return np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros((0, 3), np.int64)
+    if not pbc.any() and len(positions) <= _FEW:
+        vectors = positions[:, None] - positions
+        near = np.einsum("abx,abx->ab", vectors, vectors) < cutoff**2
+        np.fill_diagonal(near, False)
+        receiver, sender = np.nonzero(near)
+        return sender, receiver, np.zeros((len(sender), 3), np.int64)
     full = complete_cell(np.asarray(cell, dtype=np.float64), pbc)
     finder = NeighborList(cutoff=cutoff, full_list=True, sorted=True, n_threads=1)
     receiver, sender, shifts = finder.compute(positions, full, pbc, "ijS", copy=False)

@@ -101,17 +101,6 @@ class Structures(Sequence[Structure]):
         return {label: tuple(names) for label, names in used.items()}
 
     @property
-    def numbers_used(self) -> dict[str, str]:
-        """Names and units of all numbers in the file, seen in a few dozen structures; no unit where none is known."""
-        used: dict[str, str] = {}
-        for index in np.unique(np.linspace(0, len(self) - 1, _SAMPLE).astype(int)) if len(self) else []:
-            frame = self.frame(int(index))
-            for name, value in frame.values.items():
-                if isinstance(value, (int, float, np.number, np.ndarray)) and not isinstance(value, bool):
-                    used[name] = frame.units.get(name, "")
-        return used
-
-    @property
     def identity(self) -> str:
         """A digest of files (path, size, time of change), rows, label keys and units: equal for equal structures."""
         digest = hashlib.sha256(repr((self.keys, self._units)).encode())
@@ -172,19 +161,20 @@ def open_structures(
         if len(reader) == 0:
             raise InputError(f"{reader.path}: holds no structures")
         reader.frame(len(reader) - 1)  # a cut-off end shows here, not hours later
-    _check_columns(readers, structures)
+    _check_columns(readers, structures.keys)
     return structures
 
 
-def _check_columns(readers: Sequence[Reader], structures: Structures) -> None:
+def _check_columns(readers: Sequence[Reader], keys: LabelKeys) -> None:
     """Refuse a property that no file can have; where each structure names its own labels, a file may have any."""
-    for one in structures.keys.properties:
+    for one in keys.properties:
         if any(_may_have(reader, one) for reader in readers):
             continue
-        known = ", ".join(f"{name} ({unit})" if unit else name for name, unit in structures.numbers_used.items())
+        first, units = readers[0], readers[0].frame(0).units
+        known = [f"{name} ({units[name]})" if name in units else name for name in getattr(first, "columns", ())]
         what = f"{one.name} of shape {one.shape}" if one.shape else one.name
-        note = getattr(readers[0], "note", "") if one.shape else ""
-        raise InputError(f"{readers[0].path}: has no {what}; it has {known}{'. ' * bool(note)}{note}")
+        note = getattr(first, "note", "") if one.shape else ""
+        raise InputError(f"{first.path}: has no {what}; it has {', '.join(known)}{'. ' * bool(note)}{note}")
 
 
 def _may_have(reader: Reader, wanted: Property) -> bool:

@@ -11,7 +11,7 @@ from ase.data import atomic_numbers, chemical_symbols
 from pydantic import Field
 
 from ..config import Config, InputError
-from ..data import GraphDataset, LabelKeys, Statistics, open_structures, split, structure_files
+from ..data import GraphDataset, LabelKeys, Statistics, Structures, open_structures, split, structure_files
 from ..models import PotentialConfig
 from ._processes import Processes
 
@@ -28,6 +28,7 @@ class DataConfig(Config):
     train: Paths = Field(description="file or files to learn from")
     val: float | int | Paths = Field(0.1, description="to choose the best weights by")
     test: float | int | Paths | None = Field(None, description="to judge the result by")
+    size: int | None = Field(None, ge=1, description="how many of the training file's structures to learn from; all")
     split: Literal["random", "time", "composition"] = Field(
         "random", description="how shares are taken; time: contiguous blocks, as for one trajectory"
     )
@@ -70,15 +71,24 @@ def open_parts(config: DataConfig, cutoff: float, workers: int, seed: int, group
     """Open the files and find all edges; with a cache the first process builds it and the others find it."""
     if config.cache is not None and not group.first:
         group.wait()
-    whole = _open(config.train, config, cutoff, workers)
-    val, test = (
-        _open(share, config, cutoff, workers) if isinstance(share, str | tuple) else None
-        for share in (config.val, config.test)
+    structures = _structures(config.train, config)
+    drawn = None if config.size is None else _draw(structures, config, seed)
+    if drawn is not None:
+        structures = structures.subset(np.sort(np.concatenate(drawn)))
+    whole, val, test = (
+        None if one is None else GraphDataset(one, cutoff, cache=config.cache, workers=workers)
+        for one in (
+            structures,
+            *(
+                _structures(share, config) if isinstance(share, str | tuple) else None
+                for share in (config.val, config.test)
+            ),
+        )
     )
     if config.cache is not None and group.first:
         group.wait()
     assert whole is not None
-    parts = _shared_out(whole, val, test, config, seed)
+    parts = _shared_out(whole, val, test, config, seed, drawn)
     lonely = int(parts.train.num_lonely.sum())
     if lonely:
         warnings.warn(
@@ -115,37 +125,64 @@ def starting_point(config: PotentialConfig, parts: Parts, facts: Statistics) -> 
     )
 
 
-def _open(paths: Paths, config: DataConfig, cutoff: float, workers: int) -> GraphDataset:
-    structures = open_structures(
+def _structures(paths: Paths, config: DataConfig) -> Structures:
+    return open_structures(
         _paths(paths),
         keys=config.keys,
         energy_units_to_eV=config.energy_units_to_eV,
         length_units_to_A=config.length_units_to_A,
     )
-    return GraphDataset(structures, cutoff, cache=config.cache, workers=workers)
+
+
+def _draw(structures: Structures, config: DataConfig, seed: int) -> list[np.ndarray]:
+    """Rows to learn from, to validate and to test by, before anything is packed: smaller sizes are parts of larger."""
+    count, size = len(structures), config.size or 0
+    sizes = [_size(share, count) for share in (config.val, config.test)]
+    over = count - size - sum(sizes)
+    if over < 0:
+        raise InputError(
+            f"data.size: {_paths(config.train)[0]} has {count} structures, fewer than {size} to learn from, "
+            f"{sizes[0]} for validation and {sizes[1]} for test"
+        )
+    whole = structures if config.split == "composition" else count
+    shares = split(whole, (size, over, *sizes), how=config.split, seed=seed)
+    return [shares[0], *shares[2:]]
 
 
 def _shared_out(
-    whole: GraphDataset, val: GraphDataset | None, test: GraphDataset | None, config: DataConfig, seed: int
+    whole: GraphDataset,
+    val: GraphDataset | None,
+    test: GraphDataset | None,
+    config: DataConfig,
+    seed: int,
+    drawn: Sequence[np.ndarray] | None = None,
 ) -> Parts:
     """The parts, with shares of the whole where there is no file; single atoms always stay in training."""
     kinds = np.array(whole.config_types)
     alone = (kinds == _ISOLATED) & (whole.num_atoms == 1)
     single, rest = np.flatnonzero(alone), np.flatnonzero(~alone)
-    sizes = [_size(share, len(rest)) for share in (config.val, config.test)]
-    left = len(rest) - sum(sizes)
-    if left < 1:
-        raise InputError(
-            f"{_paths(config.train)[0]}: {len(rest)} structures cannot be split into {sizes[0]} for validation, "
-            f"{sizes[1]} for test and at least one to learn from; give more, or smaller data.val and data.test"
-        )
-    shares = split(whole.subset(rest), (left, *sizes), how=config.split, seed=seed)
-    for_train, for_val, for_test = (rest[share] for share in shares)
+    if drawn is None:
+        for_train, for_val, for_test = (rest[share] for share in _shares(whole.subset(rest), config, seed))
+    else:
+        rows = np.sort(np.concatenate(drawn))
+        for_train, for_val, for_test = (np.setdiff1d(np.searchsorted(rows, share), single) for share in drawn)
     return Parts(
         whole.subset(np.sort(np.concatenate([for_train, single]))),
         whole.subset(for_val) if val is None else val,
         whole.subset(for_test) if test is None and len(for_test) else test,
     )
+
+
+def _shares(whole: GraphDataset, config: DataConfig, seed: int) -> tuple[np.ndarray, ...]:
+    count = len(whole)
+    sizes = [_size(share, count) for share in (config.val, config.test)]
+    left = count - sum(sizes)
+    if left < 1:
+        raise InputError(
+            f"{_paths(config.train)[0]}: {count} structures cannot be split into {sizes[0]} for validation, "
+            f"{sizes[1]} for test and at least one to learn from; give more, or smaller data.val and data.test"
+        )
+    return split(whole, (left, *sizes), how=config.split, seed=seed)
 
 
 def _size(share: float | int | Paths | None, count: int) -> int:
