@@ -19,7 +19,8 @@ from .. import __version__
 from ..config import InputError, build
 from ..nn import RadialBasis
 from ..records import write_whole
-from ._potential import Potential, PotentialConfig
+from ._config import PotentialConfig
+from ._potential import Potential
 
 FORMAT = 1
 UNITS = {"energy": "eV", "length": "Å", "forces": "eV/Å", "stress": "eV/Å³"}
