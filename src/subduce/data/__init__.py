@@ -14,6 +14,7 @@ from ._neighbors import neighbor_list as neighbor_list
 from ._one_structure import read_frames as read_frames
 from ._one_structure import read_structure as read_structure
 from ._properties import Property as Property
+from ._readers import Structures as Structures
 from ._readers import open_structures as open_structures
 from ._sampler import EdgeBudgetSampler as EdgeBudgetSampler
 from ._split import leakage as leakage

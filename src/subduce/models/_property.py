@@ -12,6 +12,8 @@ from ._head import Head
 from ._target import TargetConfig
 from ._trunk import Trunk
 
+_RESERVED = ("energy", "total_energy", "per_atom_energy", "forces", "stress")
+
 
 class PropertyConfig(Config):
     """Everything that rebuilds a property model, apart from its weights: the network, and a head for each target."""
@@ -27,6 +29,10 @@ class PropertyConfig(Config):
         for name in self.targets:
             if not name or "." in name:
                 raise ValueError(f"a target cannot be called {name!r}; a name has no dot")
+            if name in _RESERVED:
+                raise ValueError(
+                    f"{name} is predicted by a potential; train one, or give the target another name and keys: [{name}]"
+                )
         return self
 
 

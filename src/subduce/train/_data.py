@@ -3,7 +3,7 @@
 import math
 import warnings
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -11,7 +11,7 @@ from ase.data import atomic_numbers, chemical_symbols
 from pydantic import Field
 
 from ..config import Config, InputError
-from ..data import GraphDataset, LabelKeys, Statistics, open_structures, split
+from ..data import GraphDataset, LabelKeys, Property, Statistics, Structures, open_structures, split
 from ..models import PotentialConfig
 from ._processes import Processes
 
@@ -65,8 +65,17 @@ class Parts:
         return tuple(present)
 
 
-def open_parts(config: DataConfig, cutoff: float, workers: int, seed: int, group: Processes) -> Parts:
+def open_parts(
+    config: DataConfig,
+    cutoff: float,
+    workers: int,
+    seed: int,
+    group: Processes,
+    properties: tuple[Property, ...] = (),
+) -> Parts:
     """Open the files and find all edges; with a cache the first process builds it and the others find it."""
+    if properties:
+        config = config.replace(keys=replace(config.keys or LabelKeys(), properties=properties))
     if config.cache is not None and not group.first:
         group.wait()
     whole = _open(config.train, config, cutoff, workers)
@@ -88,8 +97,8 @@ def open_parts(config: DataConfig, cutoff: float, workers: int, seed: int, group
     return parts
 
 
-def starting_point(config: PotentialConfig, parts: Parts, facts: Statistics) -> PotentialConfig:
-    """The model config with what it leaves open taken from the training part.
+def starting_network(config: PotentialConfig, parts: Parts, facts: Statistics) -> PotentialConfig:
+    """The model config with elements and neighbours, where it leaves them open, taken from the training part.
 
     Raises `InputError` for elements that a part has and the potential would not know.
     """
@@ -98,6 +107,14 @@ def starting_point(config: PotentialConfig, parts: Parts, facts: Statistics) -> 
     for part in (parts.train, parts.val, parts.test):
         if part is not None:
             _check_elements(part, names, given=config.type_names is not None)
+    neighbors = config.avg_num_neighbors or max(1.0, _finite(facts.avg_num_neighbors, 1.0))
+    return config.replace(type_names=names, avg_num_neighbors=neighbors)
+
+
+def starting_point(config: PotentialConfig, parts: Parts, facts: Statistics) -> PotentialConfig:
+    """The config of a potential with all that it leaves open taken from the training part (see `starting_network`)."""
+    config = starting_network(config, parts, facts)
+    names = config.type_names or ()
     shifts = config.per_type_energy_shifts
     if shifts is None:
         shifts = {name: _finite(facts.shifts.get(name, 0.0), 0.0) for name in names}
@@ -107,21 +124,27 @@ def starting_point(config: PotentialConfig, parts: Parts, facts: Statistics) -> 
         _check_shifts(shifts, facts)
     scale = next((one for one in (facts.forces_rms, facts.energy_residual_rms) if _finite(one, 0.0) > 1e-6), 1.0)
     return config.replace(
-        type_names=names,
-        avg_num_neighbors=config.avg_num_neighbors or max(1.0, _finite(facts.avg_num_neighbors, 1.0)),
         per_type_energy_shifts=shifts,
         per_type_energy_scales=config.per_type_energy_scales or dict.fromkeys(names, float(scale)),
     )
 
 
+def training_structures(config: DataConfig) -> Structures:
+    """The structures of the training files, not yet read."""
+    return _structures(config.train, config)
+
+
 def _open(paths: Paths, config: DataConfig, cutoff: float, workers: int) -> GraphDataset:
-    structures = open_structures(
+    return GraphDataset(_structures(paths, config), cutoff, cache=config.cache, workers=workers)
+
+
+def _structures(paths: Paths, config: DataConfig) -> Structures:
+    return open_structures(
         _paths(paths),
         keys=config.keys,
         energy_units_to_eV=config.energy_units_to_eV,
         length_units_to_A=config.length_units_to_A,
     )
-    return GraphDataset(structures, cutoff, cache=config.cache, workers=workers)
 
 
 def _shared_out(
