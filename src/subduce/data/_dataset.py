@@ -125,6 +125,25 @@ class GraphDataset(Dataset[Batch]):
         begin, end = self._packed.atom_starts[self._rows[index] + np.arange(2)]
         return self._packed.arrays["atomic_numbers"][begin:end]
 
+    def composition(self, numbers: Sequence[int]) -> np.ndarray:
+        """How many atoms of each of some elements each structure has, float64 [structures, elements]."""
+        known = self._packed.arrays["atomic_numbers"][:, None] == np.asarray(numbers)
+        counts = np.add.reduceat(known, self._packed.atom_starts[:-1], axis=0, dtype=np.float64) if len(self) else known
+        return counts[self._rows]
+
+    def values(self, name: str) -> np.ndarray:
+        """The labels of a property, float64 [structures or atoms, *shape]; NaN where there is none."""
+        column = self._packed.properties[name]
+        array, starts = self._packed.arrays[column], self._packed.atom_starts
+        if not self._packed.per_atom(column):
+            return array[self._rows]
+        return np.concatenate([array[starts[row] : starts[row + 1]] for row in self._rows])
+
+    @property
+    def charges(self) -> np.ndarray:
+        """The net charge of each structure, e, float64 [structures]."""
+        return self._packed.arrays["charge"][self._rows]
+
     def source(self, index: int) -> str:
         """File and place of a structure, for messages."""
         row = int(self._rows[index])
