@@ -135,7 +135,7 @@ def parse_molfile(text: str, source: str) -> tuple[str, np.ndarray, np.ndarray, 
         ) from None
     if not any(line.startswith("M  END") for line in lines) or len(atoms) != int(counts[:3]):
         raise InputError(f"{source}: ends before its M  END; the file may be truncated")
-    if len(lines[1]) > 21 and lines[1][20:22] == "2D":
+    if lines[1][:22].rstrip().endswith("2D") and not any(z for _, _, z in positions):
         raise InputError(f"{source}: a drawing (2D), not a geometry; write it with coordinates in space")
     written = [line[9:].split()[1::2] for line in lines if line.startswith("M  CHG")]
     charge = sum(int(one) for some in written for one in some) if written else sum(_CODES.get(c, 0) for c in codes)

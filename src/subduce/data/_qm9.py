@@ -158,10 +158,10 @@ class OriginalReader:
         self.path = path
         self.columns = (*UNITS, *(f"{name}_atom" for name in _ATOMIZATION), *_OTHER_UNITS)
         self._text = path if path.is_file() and path.suffix == ".xyz" else _written_as_one(path)
-        if self._text != path:
-            weakref.finalize(self, self._text.unlink, missing_ok=True)
+        tidy_up = weakref.finalize(self, self._text.unlink, missing_ok=True) if self._text != path else bool
         self._offsets = _molecules(self._text, _uncharacterized(path))
         if not len(self._offsets):
+            tidy_up()
             raise InputError(f"{path}: holds no molecules of QM9; expected files such as dsgdb9nsd_000001.xyz")
 
     def __len__(self) -> int:

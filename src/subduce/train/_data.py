@@ -172,7 +172,7 @@ def _usual_cache() -> Path | None:
 
 
 def _draw(structures: Structures, config: DataConfig, seed: int) -> list[np.ndarray]:
-    """Rows to learn from, to validate and to test by, before anything is packed; at random, small ones are parts of large."""
+    """Rows to learn from, to validate and to test by; drawn at random, fewer to learn from are part of more."""
     count, size = len(structures), config.size or 0
     sizes = [_size(share, count) for share in (config.val, config.test)]
     over = count - size - sum(sizes)
