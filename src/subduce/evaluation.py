@@ -12,7 +12,7 @@ from ase.data import chemical_symbols
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from .data import Batch, EdgeBudgetSampler, Graph, GraphDataset, LabelKeys, open_structures
+from .data import Batch, EdgeBudgetSampler, Graph, GraphDataset, LabelKeys, open_structures, structure_files
 from .models import (
     EnergyModel,
     Engine,
@@ -161,7 +161,9 @@ def evaluate(
     Raises `InputError` for files that cannot be read and elements that the model does not know.
     """
     began = time.monotonic()
-    inputs = {str(path): fingerprint(path) for path in (model, data) if isinstance(path, str | Path)}
+    files = [model] if isinstance(model, str | Path) else []
+    files += structure_files(data) if isinstance(data, str | Path) else []
+    inputs = {str(path): fingerprint(path) for path in files}
     model = _placed(model, device)
     data = _opened(data, model)
     targets = targets_of(model)

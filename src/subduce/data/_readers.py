@@ -21,6 +21,7 @@ from ._properties import Property
 from ._qm9 import OriginalReader, is_dsgdb9nsd, open_sdf, open_table, qm9_files
 from ._structures import Frame, LabelKeys, Structure, Units, frame_from_atoms, structure_from_frame
 
+_NO_LABELS = {"numbers", "positions", "initial_charges", "tags", "charge", "total_charge", "spin", "total_spin"}
 _SAMPLE = 32  # structures looked at to say which labels a file uses
 
 
@@ -101,6 +102,18 @@ class Structures(Sequence[Structure]):
         return {label: tuple(names) for label, names in used.items()}
 
     @property
+    def other_numbers(self) -> dict[str, str]:
+        """Names of all numbers but energies, forces and stresses, with units where the format fixes them; as above."""
+        found: dict[str, str] = {}
+        for index in np.unique(np.linspace(0, len(self) - 1, _SAMPLE).astype(int)) if len(self) else []:
+            frame = self.frame(int(index))
+            known = {*_NO_LABELS, *LabelKeys().energy, *LabelKeys().forces, *LabelKeys().stress}
+            for name, value in frame.values.items():
+                if name not in known and not isinstance(value, bool) and np.asarray(value).dtype.kind in "fiu":
+                    found[name] = frame.units.get(name, "")
+        return found
+
+    @property
     def identity(self) -> str:
         """A digest of files (path, size, time of change), rows, label keys and units: equal for equal structures."""
         digest = hashlib.sha256(repr((self.keys, self._units)).encode())
@@ -117,21 +130,12 @@ class Structures(Sequence[Structure]):
 
 
 def structure_files(path: str | Path) -> list[Path]:
-    """The files behind what a user names: a file, a folder of several, or the name of a data set, `qm9`.
-
-    Raises `InputError` where there is none.
-    """
-    path = Path(path)
-    if not path.exists():
-        if str(path) == "qm9":
-            return qm9_files()
-        raise InputError(f"{path}: no such file")
-    if not path.is_dir() or is_dsgdb9nsd(path):
-        return [path]
-    files = sorted(path.glob("*.aselmdb"))
-    if not files:
-        raise InputError(f"{path}: a folder without *.aselmdb or dsgdb9nsd_*.xyz; name a file of structures")
-    return files
+    """What a user names: a file or a folder, or the files of a data set by name, `qm9`; `InputError` for neither."""
+    if Path(path).exists():
+        return [Path(path)]
+    if str(path) == "qm9":
+        return qm9_files()
+    raise InputError(f"{path}: no such file")
 
 
 def open_structures(
@@ -155,7 +159,7 @@ def open_structures(
     for name, factor in (("energy_units_to_eV", energy_units_to_eV), ("length_units_to_A", length_units_to_A)):
         if not (factor > 0 and np.isfinite(factor)):
             raise InputError(f"{name}: must be a positive number, got {factor}")
-    readers = [_open(file) for one in paths for file in structure_files(one)]
+    readers = [_open(file) for one in paths for file in _files(one)]
     structures = Structures(readers, keys or LabelKeys(), Units(energy_units_to_eV, length_units_to_A))
     for reader in readers:
         if len(reader) == 0:
@@ -163,6 +167,16 @@ def open_structures(
         reader.frame(len(reader) - 1)  # a cut-off end shows here, not hours later
     _check_columns(readers, structures.keys)
     return structures
+
+
+def _files(named: Path) -> list[Path]:
+    found = []
+    for path in structure_files(named):
+        inside = sorted(path.glob("*.aselmdb")) if path.is_dir() and not is_dsgdb9nsd(path) else [path]
+        if not inside:
+            raise InputError(f"{path}: a folder without *.aselmdb or dsgdb9nsd_*.xyz; name a file of structures")
+        found += inside
+    return found
 
 
 def _check_columns(readers: Sequence[Reader], keys: LabelKeys) -> None:

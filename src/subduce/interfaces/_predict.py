@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from ..config import InputError
-from ..data import Batch, Structure, atoms_from_structure, graph_from_structure, open_structures
+from ..data import Batch, Structure, atoms_from_structure, graph_from_structure, open_structures, structure_files
 from ..models import EnergyModel, Engine, PropertyModel, check_elements, load, resolve_device
 from ..records import Record, appearing_whole, fingerprint
 
@@ -46,7 +46,8 @@ def predict(
     started, source, target = time.perf_counter(), Path(source), Path(target)
     if target.suffix not in _SUFFIXES:
         raise InputError(f"{target}: predictions are written as extended XYZ; expected a name ending in .extxyz")
-    inputs = {str(path): fingerprint(path) for path in (model, source) if isinstance(path, str | Path)}
+    files = [*([model] if isinstance(model, str | Path) else []), *structure_files(source)]
+    inputs = {str(path): fingerprint(path) for path in files}
     place = resolve_device(device)
     potential = load(model, device=place).requires_grad_(False) if isinstance(model, str | Path) else model
     engine = Engine(potential, radial=radial)
