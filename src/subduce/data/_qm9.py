@@ -3,13 +3,14 @@
 All have the labels under the same names, in the units of `UNITS`. Source: doi:10.1038/sdata.2014.22.
 """
 
+import atexit
 import os
 import re
 import tarfile
 import tempfile
-import weakref
 from collections.abc import Iterator
 from contextlib import suppress
+from functools import cache
 from importlib.util import find_spec
 from mmap import ACCESS_READ, mmap
 from pathlib import Path
@@ -148,7 +149,7 @@ class OriginalReader:
     """QM9's original files: a folder of `dsgdb9nsd_*.xyz`, their archive, or a text of one or several of them.
 
     Folders and archives are written once as one text into the folder for temporary files, and read there at random;
-    the text goes with the reader. Molecules that `uncharacterized.txt` beside the path lists are left out.
+    the text goes with the process. Molecules that `uncharacterized.txt` beside the path lists are left out.
     """
 
     units = Units()
@@ -157,11 +158,10 @@ class OriginalReader:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.columns = (*UNITS, *(f"{name}_atom" for name in _ATOMIZATION), *_OTHER_UNITS)
-        self._text = path if path.is_file() and path.suffix == ".xyz" else _written_as_one(path)
-        tidy_up = weakref.finalize(self, self._text.unlink, missing_ok=True) if self._text != path else bool
+        is_text, stat = path.is_file() and path.suffix == ".xyz", path.stat()
+        self._text = path if is_text else _written_as_one(path, stat.st_size, stat.st_mtime_ns)
         self._offsets = _molecules(self._text, _uncharacterized(path))
         if not len(self._offsets):
-            tidy_up()
             raise InputError(f"{path}: holds no molecules of QM9; expected files such as dsgdb9nsd_000001.xyz")
 
     def __len__(self) -> int:
@@ -196,7 +196,7 @@ def _frame(numbers: np.ndarray, positions: np.ndarray, values: dict[str, Any]) -
     """A molecule with its energies of atomization beside the total ones."""
     units = {**UNITS, **_OTHER_UNITS}
     if set(numbers.tolist()) <= _ATOMS.keys():
-        free = np.sum([_ATOMS[number] for number in numbers.tolist()], axis=0)
+        free = np.array([_ATOMS[number] for number in numbers.tolist()]).sum(axis=0)
         for name, energy in zip(_ATOMIZATION, free.tolist(), strict=True):
             values[f"{name}_atom"], units[f"{name}_atom"] = values[name] - energy, "Hartree"
     return Frame(numbers, positions, NO_CELL, NOT_PERIODIC, values, units)
@@ -206,15 +206,16 @@ def _list(text: str) -> list[str]:
     return text.replace("[", "").replace("]", "").split(",") if text.strip("[]") else []
 
 
-def _written_as_one(path: Path) -> Path:
-    """The texts of a folder or an archive, one after the other, in a file for the time being."""
+@cache
+def _written_as_one(path: Path, size: int, changed: int) -> Path:
+    """The texts of a folder or an archive, one after the other, in a file that this process leaves no trace of."""
     descriptor, name = tempfile.mkstemp(prefix="subduce-qm9-", suffix=".xyz")
+    atexit.register(Path(name).unlink, missing_ok=True)
     try:
         with os.fdopen(descriptor, "wb") as stream:
             for text in _texts(path):
                 stream.write(text.rstrip(b"\n") + b"\n")
     except (OSError, EOFError, tarfile.TarError) as error:
-        os.unlink(name)
         raise InputError(f"{path}: cannot be unpacked ({error}); the archive may be truncated or no archive") from None
     return Path(name)
 

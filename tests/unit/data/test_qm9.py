@@ -1,7 +1,10 @@
 """QM9 in all its forms, and molecules as SDF with a table beside it."""
 
 import io
+import os
 import shutil
+import subprocess
+import sys
 import tarfile
 from pathlib import Path
 
@@ -130,18 +133,22 @@ def test_one_original_file_and_several_after_each_other(tmp_path):
     assert [one.formula for one in open_structures(tmp_path / "both.xyz")] == ["CH4", "H2O"]
 
 
-def test_unpacked_texts_go_with_their_reader(tmp_path, monkeypatch):
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    structures = open_structures(QM9 / "dsgdb9nsd.xyz.tar.bz2")
-    assert len(list(tmp_path.iterdir())) == 1
-    del structures
-    assert not list(tmp_path.iterdir())
+def test_an_archive_is_unpacked_once_and_nothing_stays_when_the_process_ends(tmp_path):
+    (tmp_path / "temporary").mkdir()
+    code = f"""
+import os
+from subduce.data import open_structures
+for _ in range(2):
+    open_structures({str(QM9 / ORIGINALS[1])!r})
+assert len(os.listdir(os.environ["TMPDIR"])) == 1
+"""
+    environment = {**os.environ, "TMPDIR": str(tmp_path / "temporary")}
+    subprocess.run([sys.executable, "-c", code], check=True, env=environment)
+    assert not list((tmp_path / "temporary").iterdir())
 
 
 @pytest.mark.parametrize("change", ["cut", "text", "other"])
-def test_a_bad_archive_is_refused_in_one_line_and_leaves_nothing(change, tmp_path, monkeypatch):
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "temporary"))
-    (tmp_path / "temporary").mkdir()
+def test_a_bad_archive_is_refused_in_one_line(change, tmp_path):
     path = tmp_path / "dsgdb9nsd.xyz.tar.bz2"
     if change == "other":
         with tarfile.open(path, "w:bz2") as archive:
@@ -151,7 +158,6 @@ def test_a_bad_archive_is_refused_in_one_line_and_leaves_nothing(change, tmp_pat
     with pytest.raises(InputError, match=str(path)) as caught:
         open_structures(path)
     assert "\n" not in str(caught.value)
-    assert not list((tmp_path / "temporary").iterdir())
 
 
 @pytest.mark.parametrize("change", [("5\n", "6\n"), ("\t13.21\t", "\t"), ("0.055406", ""), ("C\t-", "Xx\t-")])
