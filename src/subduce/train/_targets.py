@@ -54,6 +54,8 @@ def completed(
         if not seen and name not in given:
             raise InputError(f"{structures.paths[0]}: {_unknown(name, frames)}")
         usual = _usual(name, seen, own) if seen else {}
+        if any(np.any(frame.pbc) for frame in frames):  # what repeats has no dipole of charges and positions
+            usual.pop("charges", None)
         found[name] = build(TargetConfig, {**usual, **own}, source=f"targets.{name}")
     return found
 

@@ -6,7 +6,7 @@ import ase.io
 import numpy as np
 import pytest
 import torch
-from ase.build import molecule
+from ase.build import bulk, molecule
 
 from subduce.cli import main
 from subduce.config import InputError
@@ -15,6 +15,7 @@ from subduce.evaluation import evaluate
 from subduce.interfaces import predict
 from subduce.interfaces.ase import Calculator
 from subduce.models import PropertyModel, TargetConfig, load
+from subduce.report import write_report
 from subduce.train import LossConfig, Objective, read_run, train
 from subduce.train._targets import completed, standardised
 
@@ -79,6 +80,18 @@ def test_shifts_and_scales_come_from_labels(path):
     assert found["gap"].shifts == dict.fromkeys("HCNO", (pytest.approx(mean),))
     assert found["gap"].scale == pytest.approx(dataset.subset(range(15)).values("gap").std())
     assert found["q"].shifts["O"] == (pytest.approx(0.8),)
+
+
+def test_charged_molecules_are_told_of_their_origin_and_crystals_have_none(path, tmp_path):
+    ions, crystals = tmp_path / "ions.extxyz", tmp_path / "crystals.extxyz"
+    ions.write_text(path.read_text().replace("gap=", "charge=1 gap="))
+    ase.io.write(crystals, [bulk("C"), bulk("Si")], format="extxyz")
+    crystals.write_text(crystals.read_text().replace("pbc=", 'dipole="0 0 0" pbc='))
+    with pytest.warns(UserWarning, match="15 training structures are charged: .* about the centre of mass"):
+        train(
+            read_run(ions, [*SMALL[:3], "train.max_epochs=1", "data.val=5", "target=dipole"]), folder=tmp_path / "run"
+        )
+    assert not completed({}, ["dipole"], open_structures(crystals))["dipole"].charges
 
 
 @pytest.fixture(scope="module")
@@ -157,3 +170,23 @@ def test_the_verbs_speak_of_targets(run, path, capsys):
     assert json.loads(out.out)["results"]["gap_mae"] > 0
     assert main(["info", str(folder / "model.safetensors")]) == 0
     assert "total, gap, dipole, polar, q" in capsys.readouterr().err
+
+
+def test_the_page_shows_every_target_in_its_unit(run, tmp_path):
+    _, record = run
+    write_report([record], tmp_path / "page.html", title="properties")
+    page = (tmp_path / "page.html").read_text()
+    for caption in ("Validation error, dipole", "q, by species", "gap MAE", "Polar: MAE"):
+        assert caption in page
+
+
+def test_a_run_goes_on_as_if_it_had_not_stopped(path, tmp_path):
+    whole, halves = tmp_path / "whole", tmp_path / "halves"
+    targets = [*SMALL, "target=gap,q"]
+    train(read_run(path, [*targets, "train.max_epochs=2"]), folder=halves)
+    with_rest = read_run(path, [*targets, "train.max_epochs=4", "train.plateau_patience=3"])
+    train(with_rest, folder=halves, resume=True)
+    train(with_rest, folder=whole)
+    ours, theirs = (load(folder / "model.safetensors").state_dict() for folder in (halves, whole))
+    for name, weights in theirs.items():
+        torch.testing.assert_close(ours[name], weights, rtol=0, atol=0)
