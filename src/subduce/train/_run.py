@@ -88,15 +88,16 @@ def train(
         config = _resolved(config, parts, facts)
         inputs = {path: fingerprint(path) for path in config.data.files()}
         loaders = _loaders(config, parts, pin_memory=device.type == "cuda")
+        model, objective = _model(config, parts), _objective(config)
         if group.first:
             _write_config(folder, config, resume)
         group.wait()
-        model = _model(config, parts).to(device)
+        model = model.to(device)
         model.knots = config.train.radial_knots
         provenance = {"data": inputs, "statistics": asdict(facts), "settings": config.model_dump(mode="json")}
         result = fit(
             model,
-            Objective.of_targets(config.loss, config.targets) if config.targets else Objective.from_config(config.loss),
+            objective,
             loaders,
             config.train,
             folder=folder,
@@ -117,6 +118,12 @@ def _with_targets(config: RunConfig) -> RunConfig:
     if not (asked or config.targets):
         return config
     return config.replace(target=(), targets=completed(config.targets, asked, training_structures(config.data)))
+
+
+def _objective(config: RunConfig) -> Objective:
+    if config.targets:
+        return Objective.of_targets(config.loss, config.targets)
+    return Objective.from_config(config.loss)
 
 
 def _model(config: RunConfig, parts: Parts) -> Potential | PropertyModel:

@@ -3,7 +3,7 @@
 import difflib
 import warnings
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -15,6 +15,7 @@ from ..models import TargetConfig
 from ..o3 import CartesianTensor
 
 _SAMPLE = 16  # structures looked at to see which values a file has, and of which shape
+_LEAST = 1e-6  # of the labels: what shifts leave of them may be nothing but rounding
 _ORBITAL = {"pool": "attention"}
 _USUAL: dict[tuple[str, tuple[int, ...]], dict[str, Any]] = {
     ("mu", ()): {"irreps": "1o", "norm": True, "charges": True},
@@ -23,6 +24,14 @@ _USUAL: dict[tuple[str, tuple[int, ...]], dict[str, Any]] = {
     **{(name, ()): {"pool": "mean"} for name in ("A", "B", "C")},
 }
 """What quantities of some names and shapes usually are; everything else of a structure is taken to be extensive."""
+
+
+class _Seen(NamedTuple):
+    """A value as a file has it."""
+
+    shape: tuple[int, ...]
+    num_atoms: int
+    unit: str
 
 
 def completed(
@@ -35,19 +44,18 @@ def completed(
     rows = np.unique(np.linspace(0, len(structures) - 1, _SAMPLE).astype(int)).tolist()
     frames = [structures.frame(row) for row in rows]
     found = {}
-    for name in dict.fromkeys([*given, *asked]):
+    for name in dict.fromkeys([*asked, *given]):
         target = given.get(name, TargetConfig.model_validate({}))
         own = target.model_dump(include=target.model_fields_set)
-        names = Property(name, keys=target.keys).names
-        seen = [
-            (np.shape(frame.values[key]), len(frame.atomic_numbers), frame.units.get(key, ""))
-            for frame in frames
-            for key in names[:1] + names[1:]
-            if frame.values.get(key) is not None and key == _first(frame.values, names)
-        ]
+        names, seen = Property(name, keys=target.keys).names, []
+        for frame in frames:
+            if (key := _first(frame.values, names)) is not None:
+                seen.append(_Seen(np.shape(frame.values[key]), len(frame.atomic_numbers), frame.units.get(key, "")))
         if not seen and name not in given:
             raise InputError(f"{structures.paths[0]}: {_unknown(name, frames)}")
         usual = _usual(name, seen, own) if seen else {}
+        if any(np.any(frame.pbc) for frame in frames):  # what repeats has no dipole of charges and positions
+            usual.pop("charges", None)
         found[name] = build(TargetConfig, {**usual, **own}, source=f"targets.{name}")
     return found
 
@@ -103,7 +111,7 @@ def _standard(
     size = float(np.sqrt(np.square(parts[known]).mean())) if known.any() else 1.0
     return target.replace(
         shifts=dict(zip(elements, map(tuple, shifts.tolist()), strict=True)) if columns else None,
-        scale=target.scale or (scale if scale > 1e-9 * size else size or 1.0),
+        scale=target.scale or max(scale, _LEAST * size) or 1.0,
     )
 
 
@@ -122,30 +130,30 @@ def _scalars(target: TargetConfig) -> list[int]:
     return [column for place in places for column in range(place.start, place.stop)]
 
 
-def _usual(name: str, seen: Sequence[tuple[tuple[int, ...], int, str]], own: Mapping[str, Any]) -> dict[str, Any]:
+def _usual(name: str, seen: Sequence[_Seen], own: Mapping[str, Any]) -> dict[str, Any]:
     """What the shapes of values say that a target is, and its name where it is a usual one."""
-    shapes, sizes = [shape for shape, _, _ in seen], {size for _, size, _ in seen}
-    by_atom = all(shape[:1] == (size,) for shape, size, _ in seen) and (
-        len(sizes) > 1 or len(shapes[0]) > 1 or sizes.isdisjoint({1, 3, 6, 9})
-    )
-    by_atom = own.get("per", "atom" if by_atom else "structure") == "atom"
-    shape = shapes[0][1:] if by_atom else shapes[0]
-    shape = () if shape == (1,) else shape
-    symmetric = shape in ((3, 3), (6,), (9,))
-    irreps = (
-        "0e+2e"
-        if symmetric
-        else {0: "0e", 1: "1o" if shape == (3,) else f"{shape[-1:][0] if shape else 1}x0e"}.get(len(shape), "0e")
-    )
-    facts = {"irreps": irreps, "per": "atom" if by_atom else "structure", "unit": _unit(seen[0][2])}
-    if not by_atom:
+    per = own.get("per") or ("atom" if _of_atoms(seen) else "structure")
+    shape, facts = seen[0].shape[1:] if per == "atom" else seen[0].shape, {"per": per, "unit": _unit(seen[0].unit)}
+    if own.get("norm") or own.get("charges"):
+        facts["irreps"] = "1o"
+    elif not {"irreps", "symmetry"} & set(own):
+        facts["irreps"] = _irreps(shape)
+    if per == "structure" and not {"irreps", "symmetry", "pool"} & set(own):
         facts |= _USUAL.get((name, shape), {})
-    if {"irreps", "symmetry", "per", "pool"} & set(own):  # what was said is not to be mixed with what is usual
-        facts = {key: value for key, value in facts.items() if key in ("unit", "per", "irreps")}
-        facts = {key: value for key, value in facts.items() if key != "irreps" or not {"symmetry", "irreps"} & set(own)}
-        if "irreps" in facts and (own.get("norm") or own.get("charges")):
-            facts["irreps"] = "1o"
     return facts
+
+
+def _of_atoms(seen: Sequence[_Seen]) -> bool:
+    """Whether values have a row for each atom; where all molecules are of one size it may be a vector or a matrix."""
+    sizes = {one.num_atoms for one in seen}
+    told = len(sizes) > 1 or len(seen[0].shape) > 1 or sizes.isdisjoint({1, 3, 6, 9})
+    return told and all(one.shape[:1] == (one.num_atoms,) for one in seen)
+
+
+def _irreps(shape: tuple[int, ...]) -> str:
+    if shape in ((3, 3), (6,), (9,)):
+        return "0e+2e"
+    return "1o" if shape == (3,) else f"{shape[0]}x0e" if len(shape) == 1 else "0e"
 
 
 def _unit(declared: str) -> str:
