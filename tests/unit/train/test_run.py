@@ -5,6 +5,7 @@ import ase
 import ase.io
 import numpy as np
 import pytest
+import torch
 import yaml
 from ase.calculators.emt import EMT
 from ase.calculators.singlepoint import SinglePointCalculator
@@ -214,7 +215,7 @@ def test_a_size_is_drawn_before_packing_and_keeps_the_parts_to_judge_by(tmp_path
 
     def parts(*changes):
         data = config(path, "data.val=5", "data.test=6", *changes).data
-        found = open_parts(data, 3.0, 0, 1, Processes())
+        found = open_parts(data, 3.0, 0, 1, Processes(torch.device("cpu")))
         return [{part.source(row) for row in range(len(part))} for part in (found.train, found.val, found.test)]
 
     few, more, whole = parts("data.size=4"), parts("data.size=9"), parts()
