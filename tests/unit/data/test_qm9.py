@@ -13,6 +13,7 @@ import pytest
 
 from subduce.config import InputError
 from subduce.data import GraphDataset, LabelKeys, Property, open_structures, unit_factor
+from subduce.train import read_run, train
 
 QM9 = Path(__file__).parent.parent.parent / "data" / "formats" / "qm9"
 TARGETS = ("mu", "alpha", "homo", "lumo", "gap", "r2", "zpve", "U0", "U", "H", "G", "Cv")
@@ -288,3 +289,22 @@ def test_a_changed_table_changes_the_identity(tmp_path):
     before = open_structures(path).identity
     table.write_text("name,gap\na,12\n")
     assert open_structures(path).identity != before
+
+
+def test_a_model_is_trained_on_the_installed_package_in_one_line(installed, tmp_path):
+    settings = [
+        "target=mu",
+        "data.val=2",
+        "data.test=2",
+        "train.max_epochs=1",
+        "model.num_layers=1",
+        "model.num_features=4",
+    ]
+    record = train(read_run("qm9", settings), folder=tmp_path / "run")
+    assert record.results["test"]["mu_mae"] > 0
+    assert list(record.inputs) == [str(path) for path in sorted(installed.glob("*.csv"))]
+    with pytest.raises(
+        InputError, match=r"qm9_part1.csv: no structure has a value called dipol; .*there are .*mu, alpha"
+    ):
+        train(read_run("qm9", ["target=dipol"]), folder=tmp_path / "other")
+    assert not (tmp_path / "other").exists()
