@@ -70,6 +70,7 @@ def molecule(atoms: int, *, generator: torch.Generator, periodic: bool = False, 
         sender=sender,
         receiver=receiver,
         shifts=torch.zeros(len(sender), 3, dtype=torch.float64),
+        charge=torch.zeros(1, dtype=torch.float64),
     )
 
 
@@ -77,7 +78,7 @@ def labelled(graph: Graph, row: int, *, weight: float = 1.0) -> Batch:
     """A structure with the labels that `PairNetwork(seed=7)` gives it."""
     truth = forces_and_stress(PairNetwork(seed=7), graph)
     one = torch.full((graph.num_structures,), weight, dtype=torch.float64)
-    return Batch(graph, Labels(truth.energy, truth.forces, truth.stress, one, one, one, torch.tensor([row])))
+    return Batch(graph, Labels(truth.energy, truth.forces, truth.stress, one, one, one, one, torch.tensor([row])))
 
 
 def dataset(size: int, *, seed: int = 0, periodic: bool = False) -> Structures:

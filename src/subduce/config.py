@@ -94,7 +94,7 @@ def build(config: type[C], settings: Mapping[str, Any], *, source: str = "settin
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"])
-        raise InputError(f"{source}: {place}: {_explain(config, first)}") from None
+        raise InputError(f"{source}: {place and f'{place}: '}{_explain(config, first)}") from None
 
 
 def _explain(config: type[Config], error: Any) -> str:
@@ -105,7 +105,8 @@ def _explain(config: type[Config], error: Any) -> str:
         return f"no such setting; {hint}"
     message = error["msg"].removeprefix("Value error, ").removeprefix("Assertion failed, ")
     message = message[0].lower() + message[1:]
-    return message if error["type"] == "missing" else f"{message}, got {error['input']!r}"
+    whole = isinstance(error["input"], Mapping | Config)  # several settings that do not fit together
+    return message if error["type"] == "missing" or whole else f"{message}, got {error['input']!r}"
 
 
 def _known_keys(config: type[Config], path: Iterable[Any]) -> list[str]:

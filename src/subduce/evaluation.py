@@ -1,7 +1,7 @@
 """How wrong a model is: errors by target, by species and by kind of structure, and the laws it keeps."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
@@ -12,11 +12,12 @@ from ase.data import chemical_symbols
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from .data import Batch, EdgeBudgetSampler, Graph, GraphDataset, open_structures
+from .data import Batch, EdgeBudgetSampler, Graph, GraphDataset, LabelKeys, open_structures, structure_files
 from .models import (
     EnergyModel,
     Engine,
     Prediction,
+    PropertyModel,
     check_elements,
     energies_only,
     forces_and_stress,
@@ -27,7 +28,10 @@ from .o3 import random_rotations
 from .records import Record, fingerprint
 
 TARGETS = ("per_atom_energy", "total_energy", "forces", "stress")
-"""What errors are counted for: eV, eV, eV/Å, eV/Å³; forces and stress by Cartesian component."""
+"""What errors of potentials are counted for: eV, eV, eV/Å, eV/Å³; forces and stress by Cartesian component."""
+
+Answer = Prediction | Mapping[str, Tensor]
+"""What a model says of a batch: energies and their derivatives, or properties by name."""
 
 
 class Dataset(Protocol):
@@ -56,11 +60,12 @@ class Errors:
     Labels that a structure lacks (NaN) are not counted. `sums` can be added over processes.
     """
 
-    def __init__(self, device: torch.device | str = "cpu") -> None:
-        self.device = torch.device(device)
+    def __init__(self, device: torch.device | str = "cpu", targets: Sequence[str] = TARGETS) -> None:
+        self.device, self.targets = torch.device(device), tuple(targets)
         options = {"dtype": torch.float64, "device": device}
-        self.totals = torch.zeros(len(TARGETS), 3, **options)  # absolute, squared, count
-        self.species = torch.zeros(len(chemical_symbols), 3, **options)  # the same of forces, by atomic number
+        self.totals = torch.zeros(len(targets), 3, **options)  # absolute, squared, count
+        # The same by atomic number, of what each atom has.
+        self.species = torch.zeros(len(targets), len(chemical_symbols), 3, **options)
         self.size = torch.zeros(2, **options)  # structures, atoms
 
     @property
@@ -68,34 +73,32 @@ class Errors:
         """Everything that adds up, as tensors that may be changed in place."""
         return self.totals, self.species, self.size
 
-    def add(self, prediction: Prediction, batch: Batch) -> Float[Tensor, "structures targets 3"]:
+    def add(self, prediction: Answer, batch: Batch) -> Float[Tensor, "structures targets 3"]:
         """Count a batch; returns the sums of each of its structures."""
         graph = batch.graph
-        by_structure = graph.cell.new_zeros(graph.num_structures, len(TARGETS), 3)
-        for place, name in enumerate(TARGETS):
+        by_structure = graph.cell.new_zeros(graph.num_structures, len(self.targets), 3)
+        for place, name in enumerate(self.targets):
             values = predicted(name, prediction, batch)
             if values is not None:
                 sums = _sums(values, *reference(name, batch))
-                by_structure[:, place] = graph.sum_atoms(sums) if name == "forces" else sums
-                if name == "forces":
-                    self.species.index_add_(0, graph.atomic_numbers, sums)
+                if len(sums) > graph.num_structures or name == "forces":
+                    self.species[place].index_add_(0, graph.atomic_numbers, sums)
+                    sums = graph.sum_atoms(sums)
+                by_structure[:, place] = sums
         self.totals += by_structure.sum(0)
         self.size += self.size.new_tensor([graph.num_structures, graph.num_atoms])
         return by_structure
 
     def metrics(self, *, species: bool = False) -> dict[str, float]:
-        """Mean absolute and root-mean-square errors, in eV and Å; none for a target without labels."""
-        found = _metrics(self.totals)
-        if species:
-            for number in self.species[:, 2].nonzero().flatten().tolist():
-                absolute, squared, count = self.species[number].tolist()
-                found[f"forces_mae_{chemical_symbols[number]}"] = absolute / count
-                found[f"forces_rmse_{chemical_symbols[number]}"] = (squared / count) ** 0.5
+        """Mean absolute and root-mean-square errors, in eV and Å or a target's unit; none without labels."""
+        found = _metrics(self.targets, self.totals)
+        for number in self.species[..., 2].sum(0).nonzero().flatten().tolist() if species else ():
+            found |= _metrics(self.targets, self.species[:, number], f"_{chemical_symbols[number]}")
         return found
 
 
 def reference(name: str, batch: Batch) -> tuple[Tensor, Bool[Tensor, "*rows"]]:
-    """The labels of one target, and which of them are known; one row a structure, for forces one row an atom.
+    """The labels of one target, and which of them are known; one row a structure, or an atom where each has one.
 
     What is not known is zero, so that a derivative of a difference stays finite.
     """
@@ -110,15 +113,19 @@ def reference(name: str, batch: Batch) -> tuple[Tensor, Bool[Tensor, "*rows"]]:
         case "stress":
             values = labels.stress
         case _:
-            raise ValueError(f"no target is called {name!r}; there are {', '.join(TARGETS)}")
+            values = labels.properties.get(name)
+            if values is None:
+                raise ValueError(f"no target is called {name!r}; there are {', '.join([*TARGETS, *labels.properties])}")
     known = ~values.isnan()
     if name == "stress":  # without three lattice vectors there is no volume to divide by
         known = known & graph.pbc.all(-1)[:, None, None]
     return torch.where(known, values, 0.0), known
 
 
-def predicted(name: str, prediction: Prediction, batch: Batch) -> Tensor | None:
+def predicted(name: str, prediction: Answer, batch: Batch) -> Tensor | None:
     """What to compare with the labels of one target; None where it was not predicted."""
+    if isinstance(prediction, Mapping):
+        return prediction.get(name)
     match name:
         case "per_atom_energy":
             return prediction.energy / batch.graph.atoms_per_structure()
@@ -145,28 +152,33 @@ def evaluate(
     """Errors of a model on a data set.
 
     Both may be paths; a model that was loaded stays where it is when `device` is "auto". `radial` is that of
-    `subduce.models.Engine`. `results`
-    holds `n_structures`, `n_atoms`, `<target>_mae` and `<target>_rmse` (eV, Å), those of forces per
-    species (`forces_mae_H`), per kind of structure below `by_config_type` where structures have one,
-    and `parity`: up to `parity_points` pairs of reference and prediction by target, a random choice
-    that is the same each time. A target without labels is absent. Memory does not grow with the
-    data. `on_progress(done, total)` counts structures.
+    `subduce.models.Engine`. `results` holds `n_structures`, `n_atoms`, `<target>_mae` and `<target>_rmse` (eV, Å;
+    those of properties in their `units`), those of forces and other properties of atoms per species
+    (`forces_mae_H`), per kind of structure below `by_config_type` where structures have one, and `parity`: up to
+    `parity_points` pairs of reference and prediction by target, a random choice that is the same each time. A target
+    without labels is absent. Memory does not grow with the data. `on_progress(done, total)` counts structures.
 
     Raises `InputError` for files that cannot be read and elements that the model does not know.
     """
     began = time.monotonic()
-    inputs = {str(path): fingerprint(path) for path in (model, data) if isinstance(path, str | Path)}
+    files = [model] if isinstance(model, str | Path) else []
+    files += structure_files(data) if isinstance(data, str | Path) else []
+    inputs = {str(path): fingerprint(path) for path in files}
     model = _placed(model, device)
     data = _opened(data, model)
-    kinds, errors, groups = data.config_types, Errors(_device_of(model)), _Groups()
-    pairs = {name: _Pairs(parity_points) for name in ("per_atom_energy", "forces", "stress")}
+    targets = targets_of(model)
+    kinds, errors, groups = data.config_types, Errors(_device_of(model), targets), _Groups(targets)
+    pairs = {name: _Pairs(parity_points) for name in targets if name != "total_energy"}
     done, sampler = 0, EdgeBudgetSampler(data.num_edges, batch_size=batch_size, max_edges=max_edges)
     engine = Engine(model, radial=radial)
     with evaluating(model):
         for rows in sampler:
             batch = data.batch(rows).to(errors.device)
-            derivatives, with_stress = _labelled(batch, stress)
-            prediction = engine(batch.graph, derivatives=derivatives, stress=with_stress)
+            if isinstance(model, PropertyModel):
+                prediction = predict(model, batch)
+            else:
+                derivatives, with_stress = _labelled(batch, stress)
+                prediction = engine(batch.graph, derivatives=derivatives, stress=with_stress)
             groups.add([kinds[row] for row in rows], errors.add(prediction, batch), batch.graph)
             for name, kept in pairs.items():
                 kept.add(predicted(name, prediction, batch), *reference(name, batch))
@@ -174,6 +186,8 @@ def evaluate(
             if on_progress is not None:
                 on_progress(done, len(data))
     results = _size(errors.size) | errors.metrics(species=True) | groups.results()
+    if isinstance(model, PropertyModel):
+        results["units"] = {name: target.unit for name, target in model.targets.items()}
     results["parity"] = {name: kept.results() for name, kept in pairs.items() if len(kept.pairs)}
     settings = {
         "device": str(errors.device),
@@ -198,8 +212,16 @@ def evaluating(model: EnergyModel) -> Iterator[None]:
             model.train(training)
 
 
-def predict(model: EnergyModel, batch: Batch, *, stress: bool = True, create_graph: bool = False) -> Prediction:
+def targets_of(model: object) -> tuple[str, ...]:
+    """What errors of a model are counted for."""
+    return tuple(model.targets) if isinstance(model, PropertyModel) else TARGETS
+
+
+def predict(model: EnergyModel, batch: Batch, *, stress: bool = True, create_graph: bool = False) -> Answer:
     """What a model says of a batch, with the derivatives that the batch has labels for and no others."""
+    if isinstance(model, PropertyModel):
+        with torch.set_grad_enabled(create_graph):
+            return model(batch.graph)
     derivatives, stress = _labelled(batch, stress)
     if not create_graph and not derivatives:
         return energies_only(model, batch.graph)
@@ -251,7 +273,8 @@ def energy_drift(times: Sequence[float], energies: Sequence[float], num_atoms: i
 class _Groups:
     """Errors of structures by their kind."""
 
-    def __init__(self) -> None:
+    def __init__(self, targets: Sequence[str]) -> None:
+        self.targets = targets
         self.groups: dict[str, tuple[Tensor, Tensor]] = {}
 
     def add(self, kinds: Sequence[str], sums: Float[Tensor, "structures targets 3"], graph: Graph) -> None:
@@ -265,7 +288,9 @@ class _Groups:
         """Metrics by kind, where structures have one."""
         if not any(self.groups):
             return {}
-        found = {kind: _size(size) | _metrics(totals) for kind, (totals, size) in sorted(self.groups.items())}
+        found = {
+            kind: _size(size) | _metrics(self.targets, totals) for kind, (totals, size) in sorted(self.groups.items())
+        }
         return {"by_config_type": found}
 
 
@@ -302,12 +327,12 @@ def _sums(values: Tensor, reference: Tensor, known: Tensor) -> Float[Tensor, "ro
     return torch.stack([error.abs().sum(-1), error.square().sum(-1), count.sum(-1)], dim=-1)
 
 
-def _metrics(totals: Float[Tensor, "targets 3"]) -> dict[str, float]:
+def _metrics(targets: Sequence[str], totals: Float[Tensor, "targets 3"], suffix: str = "") -> dict[str, float]:
     found = {}
-    for name, (absolute, squared, count) in zip(TARGETS, totals.tolist(), strict=True):
+    for name, (absolute, squared, count) in zip(targets, totals.tolist(), strict=True):
         if count:
-            found[f"{name}_mae"] = absolute / count
-            found[f"{name}_rmse"] = (squared / count) ** 0.5
+            found[f"{name}_mae{suffix}"] = absolute / count
+            found[f"{name}_rmse{suffix}"] = (squared / count) ** 0.5
     return found
 
 
@@ -330,7 +355,12 @@ def _placed(model: EnergyModel | str | Path, device: str) -> EnergyModel:
 def _opened(data: Dataset | str | Path, model: EnergyModel) -> Dataset:
     if not isinstance(data, str | Path):
         return data
-    dataset = GraphDataset(open_structures(data), model.cutoff)
+    keys = None
+    if isinstance(model, PropertyModel):
+        keys = LabelKeys(properties=tuple(target.label(name) for name, target in model.targets.items()))
+    dataset = GraphDataset(open_structures(data, keys=keys), model.cutoff)
+    if isinstance(model, PropertyModel) and all(len(dataset.missing(name)) == len(dataset) for name in model.targets):
+        dataset.require(model.targets)
     for row in range(len(dataset)):
         check_elements(model, dataset.atomic_numbers(row).tolist(), source=dataset.source(row))
     return dataset

@@ -20,7 +20,10 @@ KCAL = ase.units.kcal / ase.units.mol
 
 
 @pytest.fixture(
-    params=["extxyz", "extxyz by another name", "rmd17", "md17", "spice", "aselmdb", "folder", "db", "traj", "poscar"]
+    params=[
+        *("extxyz", "extxyz by another name", "rmd17", "md17", "spice", "aselmdb", "folder", "db", "traj", "poscar"),
+        *("qm9pack", "dsgdb9nsd", "dsgdb9nsd.xyz.tar.bz2", "gdb9.sdf", "gdb9.sdf.csv"),
+    ]
 )
 def path(request, tmp_path):
     match request.param:
@@ -43,6 +46,10 @@ def path(request, tmp_path):
         case "traj":
             ase.io.write(tmp_path / "few.traj", few())
             return tmp_path / "few.traj"
+        case "qm9pack":
+            return FORMATS / "qm9" / "pack" / "qm9_part1.csv"
+        case "dsgdb9nsd" | "dsgdb9nsd.xyz.tar.bz2" | "gdb9.sdf" | "gdb9.sdf.csv":
+            return FORMATS / "qm9" / request.param
         case "poscar":
             ase.io.write(tmp_path / "POSCAR", few()[0], format="vasp")
             return tmp_path / "POSCAR"

@@ -85,6 +85,7 @@ def graph(numbers, positions, cell, pbc, cutoff=3.5) -> Graph:
         sender=torch.as_tensor(sender),
         receiver=torch.as_tensor(receiver),
         shifts=torch.as_tensor(shifts, dtype=torch.float64),
+        charge=torch.zeros(1, dtype=torch.float64),
     )
 
 

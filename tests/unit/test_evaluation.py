@@ -137,7 +137,7 @@ def test_a_batch_counts_its_single_atoms():
     one = torch.ones(1, dtype=torch.float64)
     labels = Labels(
         one, torch.zeros(1, 3, dtype=torch.float64), torch.full((1, 3, 3), torch.nan, dtype=torch.float64),
-        one, one, one, torch.tensor([0]),
+        one, one, one, one, torch.tensor([0]),
     )  # fmt: skip
     shift = PairNetwork().shifts[lone.atomic_numbers].item()
     found = evaluate(PairNetwork(), Structures([Batch(lone, labels)])).results

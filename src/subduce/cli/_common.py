@@ -66,6 +66,10 @@ def metrics_table(results: Mapping[str, Any]) -> str:
         value = results.get(key)
         if value is not None:
             rows[name] = f"{1000 * value:.3g} {MEV[unit]}" if abs(value) < 1 else f"{value:.4g} {unit}"
+    for name, unit in results.get("units", {}).items():
+        for kind, words in (("mae", "mean absolute error"), ("rmse", "root mean square")):
+            if f"{name}_{kind}" in results:
+                rows[f"{name}, {words}"] = f"{results[f'{name}_{kind}']:.4g} {unit}".strip()
     return table(rows)
 
 

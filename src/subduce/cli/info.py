@@ -35,6 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> Any:
     """Look and tell."""
     from ..config import InputError
+    from ..data import structure_files
     from ..records import Record, fingerprint
 
     started, path = time.perf_counter(), options.file
@@ -44,7 +45,7 @@ def run(options: argparse.Namespace) -> Any:
         path = path / "model.safetensors"
     if path is None:
         results = _machine()
-    elif not path.exists():
+    elif not path.exists() and str(path) != "qm9":
         raise InputError(f"{path}: no such file; expected a model, a data set or a record")
     elif path.suffix == ".json":
         results = _record(path)
@@ -52,7 +53,7 @@ def run(options: argparse.Namespace) -> Any:
         results = _model(path)
     else:
         results = _data(path)
-    inputs = {str(path): fingerprint(path)} if path is not None else {}
+    inputs = {str(file): fingerprint(file) for file in (structure_files(path) if path is not None else [])}
     say(table(dict(_lines(results))))
     if options.check:
         results |= _checks()
@@ -207,6 +208,7 @@ def _data(path: Path) -> dict[str, Any]:
         "periodic": periodic,
         "labelled": known,
         "label_keys": {label: list(names) for label, names in structures.labels_used.items()},
+        "other_numbers": structures.other_numbers,
         **({"config_types": kinds} if kinds else {}),
     }
 

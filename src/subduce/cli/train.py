@@ -1,4 +1,4 @@
-"""Train a potential on a data file, with all defaults, or as a YAML config says.
+"""Train a potential, or with target=NAME a property model, on a data file, with all defaults, or as a YAML config says.
 
 Settings are changed as key.sub=value, for example model.l_max=2 train.max_epochs=200 data.test=test.extxyz.
 """
@@ -62,7 +62,10 @@ def epoch_lines(every: float = 15.0) -> Callable[[dict[str, Any]], None] | None:
             return
         last = time.monotonic()
         known = [(name, unit, row.get(key)) for name, unit, key in _SHOWN]
-        shown = ", ".join(f"{name} {1000 * error:.3g} {unit}" for name, unit, error in known if error is not None)
+        errors = [f"{name} {1000 * error:.3g} {unit}" for name, unit, error in known if error is not None]
+        own = {name for _, _, name in _SHOWN} | {"total_energy_mae", "stress_mae"}
+        errors += [f"{key[:-4]} {row[key]:.4g}" for key in row if key.endswith("_mae") and key not in own]
+        shown = ", ".join(errors)
         say(f"epoch {row['epoch']}: validation loss {row['val_loss']:.4g}" + (f"; {shown}" if shown else ""))
 
     return show

@@ -13,7 +13,10 @@ from ._neighbors import SkinList as SkinList
 from ._neighbors import neighbor_list as neighbor_list
 from ._one_structure import read_frames as read_frames
 from ._one_structure import read_structure as read_structure
+from ._properties import Property as Property
+from ._readers import Structures as Structures
 from ._readers import open_structures as open_structures
+from ._readers import structure_files as structure_files
 from ._sampler import EdgeBudgetSampler as EdgeBudgetSampler
 from ._split import leakage as leakage
 from ._split import split as split
@@ -23,3 +26,4 @@ from ._structures import LabelKeys as LabelKeys
 from ._structures import Structure as Structure
 from ._structures import atoms_from_structure as atoms_from_structure
 from ._structures import structure_from_atoms as structure_from_atoms
+from ._units import unit_factor as unit_factor

@@ -74,6 +74,7 @@ class GraphDataset(Dataset[Batch]):
             sender=torch.from_numpy(gather("sender", edges) + first),
             receiver=torch.from_numpy(gather("receiver", edges) + first),
             shifts=torch.from_numpy(gather("shifts", edges).astype(np.float64)),
+            charge=torch.from_numpy(arrays["charge"][rows]),
         )
         weights = torch.from_numpy(arrays["weights"][rows])
         labels = Labels(
@@ -83,7 +84,12 @@ class GraphDataset(Dataset[Batch]):
             energy_weight=weights[:, 0],
             forces_weight=weights[:, 1],
             stress_weight=weights[:, 2],
+            properties_weight=weights[:, 3],
             index=torch.from_numpy(indices),
+            properties={
+                name: torch.from_numpy(gather(column, atoms) if self._packed.per_atom(column) else arrays[column][rows])
+                for name, column in self._packed.properties.items()
+            },
         )
         return Batch(graph, labels)
 
@@ -119,14 +125,34 @@ class GraphDataset(Dataset[Batch]):
         begin, end = self._packed.atom_starts[self._rows[index] + np.arange(2)]
         return self._packed.arrays["atomic_numbers"][begin:end]
 
+    def composition(self, numbers: Sequence[int]) -> np.ndarray:
+        """How many atoms of each of some elements each structure has, float64 [structures, elements]."""
+        known = self._packed.arrays["atomic_numbers"][:, None] == np.asarray(numbers)
+        counts = np.add.reduceat(known, self._packed.atom_starts[:-1], axis=0, dtype=np.float64) if len(self) else known
+        return counts[self._rows]
+
+    def values(self, name: str) -> np.ndarray:
+        """The labels of a property, float64 [structures or atoms, *shape]; NaN where there is none."""
+        column = self._packed.properties[name]
+        array, starts = self._packed.arrays[column], self._packed.atom_starts
+        if not self._packed.per_atom(column):
+            return array[self._rows]
+        return np.concatenate([array[starts[row] : starts[row + 1]] for row in self._rows])
+
+    @property
+    def charges(self) -> np.ndarray:
+        """The net charge of each structure, e, float64 [structures]."""
+        return self._packed.arrays["charge"][self._rows]
+
     def source(self, index: int) -> str:
         """File and place of a structure, for messages."""
         row = int(self._rows[index])
         return self.structures.source(row) if isinstance(self.structures, Structures) else self.structures[row].source
 
     def missing(self, label: str) -> np.ndarray:
-        """Indices of the structures without the label `energy`, `forces` or `stress`."""
-        return np.flatnonzero(~self._packed.arrays["known"][self._rows, LABELS.index(label)])
+        """Indices of the structures without the label `energy`, `forces` or `stress`, or a property."""
+        column = (*LABELS, *self._packed.properties).index(label)
+        return np.flatnonzero(~self._packed.arrays["known"][self._rows, column])
 
     def require(self, labels: Iterable[str]) -> dict[str, int]:
         """How many structures lack each of the labels; `InputError` for a label that they all lack."""
@@ -135,7 +161,7 @@ class GraphDataset(Dataset[Batch]):
             if count == len(self):
                 place = self.source(0) if count == 1 else f"{self.source(0)} … {self.source(count - 1)}"
                 keys = self.structures.keys if isinstance(self.structures, Structures) else None
-                looked = f", looked for under {', '.join(getattr(keys, label))}" if keys else ""
+                looked = f", looked for under {', '.join(keys.names(label))}" if keys else ""
                 raise InputError(
                     f"{place}: no {label} in any of {count} structures{looked}; "
                     f"name the label's key, or leave {label} out of the loss"
@@ -150,7 +176,12 @@ def graph_from_structure(structure: Structure, cutoff: float) -> Batch:
     """
     one = np.array([1.0])
     graph = graph_of(
-        structure.atomic_numbers, structure.positions, structure.cell, structure.pbc, *edges_of(structure, cutoff)
+        structure.atomic_numbers,
+        structure.positions,
+        structure.cell,
+        structure.pbc,
+        *edges_of(structure, cutoff),
+        structure.charge,
     )
     labels = Labels(
         energy=torch.from_numpy(one * structure.energy),
@@ -159,6 +190,8 @@ def graph_from_structure(structure: Structure, cutoff: float) -> Batch:
         energy_weight=torch.from_numpy(one * structure.energy_weight),
         forces_weight=torch.from_numpy(one * structure.forces_weight),
         stress_weight=torch.from_numpy(one * structure.stress_weight),
+        properties_weight=torch.from_numpy(one * structure.properties_weight),
         index=torch.zeros(1, dtype=torch.int64),
+        properties={name: torch.from_numpy(values) for name, values in structure.properties.items()},
     )
     return Batch(graph, labels)

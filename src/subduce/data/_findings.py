@@ -64,6 +64,11 @@ def _missing(survey: Survey, files: Sequence[Structures]) -> Iterator[Finding]:
         if expected and len(without) == len(expected):
             severity = {"energy": "error", "forces": "warning", "stress": "info"}[label]
             looked = ", ".join(getattr(files[0].keys, label))
+            others = [f"{name} ({unit})" if unit else name for name, unit in files[0].other_numbers.items()]
+            if others and "energy" not in survey.names:  # a set for property models
+                if label == "energy":
+                    yield Finding("info", "no energy, but other labels", _ALL, f"target=NAME: {', '.join(others)}")
+                continue
             yield Finding(severity, f"no {label}", _ALL, f"looked for {looked}; name its key if it has another")
         elif without:
             yield Finding("warning", f"{label} missing", _where(without, files, rows), "left out of that loss")

@@ -1,8 +1,8 @@
 """`Graph`: a frozen batch of structures with the edges between their atoms, and the labels beside it."""
 
 import dataclasses
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Self
 
 import torch
@@ -17,18 +17,24 @@ class _Tensors:
 
     def to(self, device: torch.device | str, *, non_blocking: bool = False) -> Self:
         """The same values on another device."""
-        return self.replace(**{name: value.to(device, non_blocking=non_blocking) for name, value in self._fields()})
+        return self._each(lambda value: value.to(device, non_blocking=non_blocking))
 
     def pin_memory(self) -> Self:
         """The same values in page-locked memory, for a copy to a GPU that does not wait."""
-        return self.replace(**{name: value.pin_memory() for name, value in self._fields()})
+        return self._each(lambda value: value.pin_memory())
 
-    def replace(self, **changes: Tensor) -> Self:
+    def replace(self, **changes: Tensor | Mapping[str, Tensor]) -> Self:
         """A copy with some tensors exchanged."""
         return dataclasses.replace(self, **changes)  # type: ignore[type-var]
 
-    def _fields(self) -> list[tuple[str, Tensor]]:
-        return [(field.name, getattr(self, field.name)) for field in dataclasses.fields(self)]  # type: ignore[arg-type]
+    def _each(self, change: Callable[[Tensor], Tensor]) -> Self:
+        values = {one.name: getattr(self, one.name) for one in dataclasses.fields(self)}  # type: ignore[arg-type]
+        return self.replace(
+            **{
+                name: change(value) if isinstance(value, Tensor) else {key: change(one) for key, one in value.items()}
+                for name, value in values.items()
+            }
+        )
 
 
 @dataclass(frozen=True)
@@ -47,6 +53,7 @@ class Graph(_Tensors):
     sender: AtomIndex
     receiver: AtomIndex
     shifts: Shifts
+    charge: Float[Tensor, " structures"]  # net charge, e
 
     @property
     def num_atoms(self) -> int:
@@ -111,6 +118,7 @@ class Graph(_Tensors):
             sender=torch.cat([g.sender + first for g, first in zip(graphs, atoms, strict=False)]),
             receiver=torch.cat([g.receiver + first for g, first in zip(graphs, atoms, strict=False)]),
             shifts=torch.cat([g.shifts for g in graphs]),
+            charge=torch.cat([g.charge for g in graphs]),
         )
 
 
@@ -135,13 +143,24 @@ class Labels(_Tensors):
     energy_weight: Float[Tensor, " structures"]
     forces_weight: Float[Tensor, " structures"]
     stress_weight: Float[Tensor, " structures"]
+    properties_weight: Float[Tensor, " structures"]
     index: Int[Tensor, " structures"]  # row in the data set that the structure came from
+    properties: Mapping[str, Tensor] = field(default_factory=dict)  # by name, [structures or atoms, *shape]
 
     @staticmethod
     def batch(labels: Sequence["Labels"]) -> "Labels":
         """The labels of several structures as one."""
-        names = [field.name for field in dataclasses.fields(Labels)]
-        return Labels(**{name: torch.cat([getattr(one, name) for one in labels]) for name in names})
+        names = [one.name for one in dataclasses.fields(Labels) if one.name != "properties"]
+        return Labels(
+            **{name: torch.cat([getattr(one, name) for one in labels]) for name in names},
+            properties={name: torch.cat([one.properties[name] for one in labels]) for name in labels[0].properties},
+        )
+
+    def unlabelled(self) -> "Labels":
+        """The same rows with every label missing."""
+        nothing = {name: torch.full_like(getattr(self, name), torch.nan) for name in ("energy", "forces", "stress")}
+        properties = {name: torch.full_like(value, torch.nan) for name, value in self.properties.items()}
+        return self.replace(**nothing, properties=properties)
 
 
 @dataclass(frozen=True)

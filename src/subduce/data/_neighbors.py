@@ -9,6 +9,8 @@ from vesin import NeighborList
 
 from ._graph import Graph
 
+_FEW = 50  # atoms of a molecule for which looking at all pairs takes less time than setting up a search
+
 
 def neighbor_list(
     positions: npt.ArrayLike, cell: npt.ArrayLike, pbc: npt.ArrayLike, cutoff: float
@@ -38,6 +40,12 @@ def neighbor_list(
     pbc = np.asarray(pbc, dtype=bool)
     if len(positions) == 0:
         return np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros((0, 3), np.int64)
+    if not pbc.any() and len(positions) <= _FEW:
+        vectors = positions[:, None] - positions
+        near = np.einsum("abx,abx->ab", vectors, vectors) < cutoff**2
+        np.fill_diagonal(near, False)
+        receiver, sender = np.nonzero(near)
+        return sender, receiver, np.zeros((len(sender), 3), np.int64)
     full = complete_cell(np.asarray(cell, dtype=np.float64), pbc)
     finder = NeighborList(cutoff=cutoff, full_list=True, sorted=True, n_threads=1)
     receiver, sender, shifts = finder.compute(positions, full, pbc, "ijS", copy=False)
@@ -139,6 +147,7 @@ def graph_of(
     sender: np.ndarray,
     receiver: np.ndarray,
     shifts: np.ndarray,
+    charge: float = 0.0,
 ) -> Graph:
     """One structure and its edges as tensors; arrays of the right type are shared, not copied."""
     return Graph(
@@ -150,4 +159,5 @@ def graph_of(
         sender=torch.from_numpy(sender),
         receiver=torch.from_numpy(receiver),
         shifts=torch.from_numpy(shifts.astype(np.float64)),
+        charge=torch.full((1,), charge, dtype=torch.float64),
     )

@@ -8,7 +8,7 @@ import shutil
 import tempfile
 import zlib
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
@@ -27,9 +27,10 @@ Progress = Callable[[int, int], None]
 LABELS = ("energy", "forces", "stress")
 OVERLAP = 0.1  # Å; nearer than this, two atoms are one mistake
 
-_VERSION = 1
+_VERSION = 2
 _CHUNK = 256  # structures packed at a time, and sent between processes
-_LAYOUT: dict[str, tuple[str, tuple[int, ...]]] = {
+Layout = dict[str, tuple[str, tuple[int, ...]]]
+_LAYOUT: Layout = {
     # per structure
     "num_atoms": ("<i4", ()),
     "num_edges": ("<i4", ()),
@@ -38,7 +39,8 @@ _LAYOUT: dict[str, tuple[str, tuple[int, ...]]] = {
     "pbc": ("|b1", (3,)),
     "energy": ("<f8", ()),
     "stress": ("<f8", (3, 3)),
-    "weights": ("<f8", (3,)),
+    "charge": ("<f8", ()),
+    "weights": ("<f8", (4,)),
     "known": ("|b1", (3,)),
     "config_type": ("<i4", ()),
     # per atom
@@ -59,15 +61,26 @@ class Packed:
     another process opens the files again.
     """
 
-    def __init__(self, arrays: dict[str, np.ndarray], config_types: Sequence[str], folder: Path | None = None) -> None:
+    def __init__(
+        self,
+        arrays: dict[str, np.ndarray],
+        config_types: Sequence[str],
+        properties: Sequence[str],
+        folder: Path | None = None,
+    ) -> None:
         self.arrays, self.config_types, self.folder = arrays, tuple(config_types), folder
+        self.properties = {name: _column(place) for place, name in enumerate(properties)}
         self.atom_starts = np.concatenate([[0], np.cumsum(arrays["num_atoms"], dtype=np.int64)])
         self.edge_starts = np.concatenate([[0], np.cumsum(arrays["num_edges"], dtype=np.int64)])
 
     def __reduce__(self) -> tuple:
         if self.folder is None:
-            return Packed, (self.arrays, self.config_types)
+            return Packed, (self.arrays, self.config_types, tuple(self.properties))
         return Packed.open, (self.folder,)
+
+    def per_atom(self, column: str) -> bool:
+        """Whether a column has a row for each atom, and not one for each structure."""
+        return len(self.arrays[column]) == self.atom_starts[-1]
 
     @classmethod
     def open(cls, folder: Path) -> Self:
@@ -75,8 +88,8 @@ class Packed:
         described = json.loads((folder / "layout.json").read_text())
         if described["version"] != _VERSION:
             raise ValueError(f"{folder}: version {described['version']}, expected {_VERSION}")
-        arrays = {}
-        for name, (dtype, shape) in _LAYOUT.items():
+        arrays, properties = {}, described["properties"]
+        for name, (dtype, shape) in _with_properties(properties.values()).items():
             length, size = described["lengths"][name], (folder / name).stat().st_size
             if size != length * np.dtype(dtype).itemsize * math.prod(shape):
                 raise ValueError(f"{folder / name}: {size} bytes do not hold {length} entries")
@@ -87,7 +100,7 @@ class Packed:
             arrays[name] = mapped.view(np.ndarray)
         if zlib.crc32(arrays["num_edges"].tobytes() + arrays["num_atoms"].tobytes()) != described["crc"]:
             raise ValueError(f"{folder}: the numbers of atoms and edges were changed")
-        return cls(arrays, described["config_types"], folder)
+        return cls(arrays, described["config_types"], list(properties), folder)
 
 
 def pack(
@@ -104,7 +117,7 @@ def pack(
     and where the cache folder cannot be written.
     """
     if cache is None:
-        return _in_memory(_chunks(structures, cutoff, workers, progress))
+        return _in_memory(_shapes(structures), _chunks(structures, cutoff, workers, progress))
     folder = Path(cache) / _key(structures, cutoff)
     try:
         return Packed.open(folder)
@@ -114,7 +127,7 @@ def pack(
         Path(cache).mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(dir=cache, prefix=".packing-"))
         try:
-            _write(temporary, _chunks(structures, cutoff, workers, progress))
+            _write(temporary, _shapes(structures), _chunks(structures, cutoff, workers, progress))
             _place(temporary, folder)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
@@ -125,7 +138,9 @@ def pack(
 
 def pack_some(structures: Sequence[Structure], rows: range, cutoff: float) -> tuple[dict[str, np.ndarray], list[str]]:
     """A few structures as flat arrays, and the `config_type` of each."""
-    columns: dict[str, list] = {name: [] for name in _LAYOUT if name != "config_type"}
+    shapes = _shapes(structures)
+    layout = _with_properties(shapes.values())
+    columns: dict[str, list] = {name: [] for name in layout if name != "config_type"}
     types = []
     for row in rows:
         structure = structures[row]
@@ -136,18 +151,19 @@ def pack_some(structures: Sequence[Structure], rows: range, cutoff: float) -> tu
             "num_atoms": structure.num_atoms,
             "num_edges": len(sender),
             "num_lonely": lonely,
-            "weights": [structure.energy_weight, structure.forces_weight, structure.stress_weight],
-            "known": [structure.has(label) for label in LABELS],
+            "weights": [getattr(structure, f"{label}_weight") for label in (*LABELS, "properties")],
+            "known": [structure.has(label) for label in (*LABELS, *shapes)],
             **{"sender": sender, "receiver": receiver, "shifts": shifts},
+            **{_column(place): structure.properties[name] for place, name in enumerate(shapes)},
         }
         for name, column in columns.items():
             column.append(values[name] if name in values else getattr(structure, name))
         types.append(structure.config_type)
     per_structure = set(_LAYOUT) - {"atomic_numbers", "positions", "forces", "sender", "receiver", "shifts"}
     arrays = {
-        name: np.array(column, dtype=_LAYOUT[name][0])
+        name: np.array(column, dtype=layout[name][0])
         if name in per_structure
-        else np.concatenate(column).astype(_LAYOUT[name][0])
+        else np.concatenate(column).astype(layout[name][0])
         for name, column in columns.items()
     }
     return arrays, types
@@ -208,19 +224,41 @@ def _pack_here(rows: range) -> tuple[dict[str, np.ndarray], list[str]]:
     return pack_some(structures, rows, cutoff)
 
 
-def _in_memory(chunks: Iterator[tuple[dict[str, np.ndarray], list[str]]]) -> Packed:
-    parts: dict[str, list[np.ndarray]] = {n: [np.empty((0, *shape), dtype)] for n, (dtype, shape) in _LAYOUT.items()}
+def _column(place: int) -> str:
+    """The name of a property's column; its own might be no name of a file."""
+    return f"property.{place}"
+
+
+def _shapes(structures: Sequence[Structure]) -> dict[str, list[int]]:
+    """The properties that structures have, all the same ones, and the shape of one value."""
+    first = structures[0].properties if len(structures) else {}
+    return {name: list(values.shape[1:]) for name, values in first.items()}
+
+
+def _with_properties(shapes: Iterable[Sequence[int]]) -> Layout:
+    rows: dict[str, tuple[str, tuple[int, ...]]] = {
+        _column(place): ("<f8", tuple(shape)) for place, shape in enumerate(shapes)
+    }
+    return {**_LAYOUT, "known": ("|b1", (len(LABELS) + len(rows),)), **rows}
+
+
+def _in_memory(shapes: dict[str, list[int]], chunks: Iterator[tuple[dict[str, np.ndarray], list[str]]]) -> Packed:
+    layout = _with_properties(shapes.values())
+    parts: dict[str, list[np.ndarray]] = {n: [np.empty((0, *shape), dtype)] for n, (dtype, shape) in layout.items()}
     numbers: dict[str, int] = {}
     for arrays, types in chunks:
         for name, array in _numbered(arrays, types, numbers).items():
             parts[name].append(array)
-    return Packed({name: np.concatenate(part) for name, part in parts.items()}, list(numbers))
+    return Packed({name: np.concatenate(part) for name, part in parts.items()}, list(numbers), list(shapes))
 
 
-def _write(folder: Path, chunks: Iterator[tuple[dict[str, np.ndarray], list[str]]]) -> None:
-    lengths, crc, numbers = dict.fromkeys(_LAYOUT, 0), {"num_edges": 0, "num_atoms": 0}, {}
+def _write(
+    folder: Path, shapes: dict[str, list[int]], chunks: Iterator[tuple[dict[str, np.ndarray], list[str]]]
+) -> None:
+    layout = _with_properties(shapes.values())
+    lengths, crc, numbers = dict.fromkeys(layout, 0), {"num_edges": 0, "num_atoms": 0}, {}
     counts: dict[str, list[np.ndarray]] = {name: [] for name in crc}
-    streams = {name: (folder / name).open("wb") for name in _LAYOUT}
+    streams = {name: (folder / name).open("wb") for name in layout}
     try:
         for arrays, types in chunks:
             for name, array in _numbered(arrays, types, numbers).items():
@@ -236,6 +274,7 @@ def _write(folder: Path, chunks: Iterator[tuple[dict[str, np.ndarray], list[str]
         for array in counts[name]:
             digest = zlib.crc32(array.tobytes(), digest)
     described = {"version": _VERSION, "lengths": lengths, "config_types": list(numbers), "crc": digest}
+    described["properties"] = shapes
     (folder / "layout.json").write_text(json.dumps(described, indent=1))
 
 
@@ -267,7 +306,9 @@ def _content(structures: Sequence[Structure]) -> str:
     digest = hashlib.sha256()
     for one in structures:
         digest.update(repr((one.num_atoms, one.energy, one.energy_weight, one.forces_weight)).encode())
-        digest.update(repr((one.stress_weight, one.config_type)).encode())
-        for array in (one.atomic_numbers, one.positions, one.cell, one.pbc, one.forces, one.stress):
+        digest.update(repr((one.stress_weight, one.properties_weight, one.config_type, one.charge)).encode())
+        digest.update(repr(list(one.properties)).encode())
+        arrays = (one.atomic_numbers, one.positions, one.cell, one.pbc, one.forces, one.stress)
+        for array in (*arrays, *one.properties.values()):
             digest.update(np.ascontiguousarray(array).tobytes())
     return digest.hexdigest()

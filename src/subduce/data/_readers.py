@@ -17,8 +17,11 @@ from ase_db_backends.aselmdb import LMDBDatabase
 from ..config import InputError
 from ._archives import HDF5Reader, NpzReader
 from ._extxyz import ExtxyzReader
+from ._properties import Property
+from ._qm9 import OriginalReader, is_dsgdb9nsd, open_sdf, open_table, qm9_files
 from ._structures import Frame, LabelKeys, Structure, Units, frame_from_atoms, structure_from_frame
 
+_NO_LABELS = {"numbers", "positions", "initial_charges", "tags", "charge", "total_charge", "spin", "total_spin"}
 _SAMPLE = 32  # structures looked at to say which labels a file uses
 
 
@@ -99,10 +102,22 @@ class Structures(Sequence[Structure]):
         return {label: tuple(names) for label, names in used.items()}
 
     @property
+    def other_numbers(self) -> dict[str, str]:
+        """Names of all numbers but energies, forces and stresses, with units where the format fixes them; as above."""
+        found: dict[str, str] = {}
+        for index in np.unique(np.linspace(0, len(self) - 1, _SAMPLE).astype(int)) if len(self) else []:
+            frame = self.frame(int(index))
+            known = {*_NO_LABELS, *LabelKeys().energy, *LabelKeys().forces, *LabelKeys().stress}
+            for name, value in frame.values.items():
+                if name not in known and not isinstance(value, bool) and np.asarray(value).dtype.kind in "fiu":
+                    found[name] = frame.units.get(name, "")
+        return found
+
+    @property
     def identity(self) -> str:
         """A digest of files (path, size, time of change), rows, label keys and units: equal for equal structures."""
         digest = hashlib.sha256(repr((self.keys, self._units)).encode())
-        for path in self.paths:
+        for path in (file for one in self._readers for file in (one.path, *getattr(one, "beside", ()))):
             stat = path.stat()
             digest.update(f"{path.resolve()}:{stat.st_size}:{stat.st_mtime_ns}".encode())
         digest.update(self._rows.astype("<i8").tobytes())
@@ -114,6 +129,15 @@ class Structures(Sequence[Structure]):
         return self._readers[number], int(row - self._starts[number])
 
 
+def structure_files(path: str | Path) -> list[Path]:
+    """What a user names: a file or a folder, or the files of a data set by name, `qm9`; `InputError` for neither."""
+    if Path(path).exists():
+        return [Path(path)]
+    if str(path) == "qm9":
+        return qm9_files()
+    raise InputError(f"{path}: no such file")
+
+
 def open_structures(
     path: str | Path | Sequence[str | Path],
     *,
@@ -121,14 +145,15 @@ def open_structures(
     energy_units_to_eV: float = 1.0,
     length_units_to_A: float = 1.0,
 ) -> Structures:
-    """The structures of one file, several files, or a folder of `*.aselmdb`.
+    """The structures of one file, several files, a folder of `*.aselmdb`, or `qm9`, the set in the package qm9pack.
 
-    Extended XYZ, ASE databases, `.aselmdb`, ASE trajectories and SPICE's HDF5 are read at random and
-    never whole; rMD17 and MD17 `.npz` and whatever else ASE reads are held in memory. Formats that fix
-    their units ((r)MD17: kcal/mol; SPICE: Hartree and bohr) are converted; the two factors say what
-    one unit is in eV and Å where a file has others, and multiply.
+    Extended XYZ, ASE databases, `.aselmdb`, ASE trajectories, SPICE's HDF5, SDF with a table (CSV) beside
+    it and QM9 in its several forms are read at random and never whole; rMD17 and MD17 `.npz` and whatever
+    else ASE reads are held in memory. Formats that fix their units ((r)MD17: kcal/mol; SPICE: Hartree and
+    bohr) are converted; the two factors say what one unit is in eV and Å where a file has others, and multiply.
 
-    Raises `InputError` for a missing file, one that holds no structures, and a truncated one.
+    Raises `InputError` for a missing file, one that holds no structures, and a truncated one, and for a
+    property that a table of labels has no column for.
     """
     paths = [Path(path)] if isinstance(path, (str, Path)) else [Path(one) for one in path]
     for name, factor in (("energy_units_to_eV", energy_units_to_eV), ("length_units_to_A", length_units_to_A)):
@@ -140,22 +165,49 @@ def open_structures(
         if len(reader) == 0:
             raise InputError(f"{reader.path}: holds no structures")
         reader.frame(len(reader) - 1)  # a cut-off end shows here, not hours later
+    _check_columns(readers, structures.keys)
     return structures
 
 
-def _files(path: Path) -> list[Path]:
-    if not path.exists():
-        raise InputError(f"{path}: no such file")
-    if not path.is_dir():
-        return [path]
-    files = sorted(path.glob("*.aselmdb"))
-    if not files:
-        raise InputError(f"{path}: a folder without *.aselmdb files; name a file of structures")
-    return files
+def _files(named: Path) -> list[Path]:
+    found = []
+    for path in structure_files(named):
+        inside = sorted(path.glob("*.aselmdb")) if path.is_dir() and not is_dsgdb9nsd(path) else [path]
+        if not inside:
+            raise InputError(f"{path}: a folder without *.aselmdb or dsgdb9nsd_*.xyz; name a file of structures")
+        found += inside
+    return found
+
+
+def _check_columns(readers: Sequence[Reader], keys: LabelKeys) -> None:
+    """Refuse a property that no file can have; where each structure names its own labels, a file may have any."""
+    for one in keys.properties:
+        if any(_may_have(reader, one) for reader in readers):
+            continue
+        first, units = readers[0], readers[0].frame(0).units
+        known = [f"{name} ({units[name]})" if name in units else name for name in getattr(first, "columns", ())]
+        what = f"{one.name} of shape {one.shape}" if one.shape else one.name
+        note = getattr(first, "note", "") if one.shape else ""
+        raise InputError(f"{first.path}: has no {what}; it has {', '.join(known)}{'. ' * bool(note)}{note}")
+
+
+def _may_have(reader: Reader, wanted: Property) -> bool:
+    columns = getattr(reader, "columns", None)
+    if columns is None:
+        return True
+    if wanted.shape and wanted.per == "structure" and getattr(reader, "note", ""):
+        return False
+    return not set(columns).isdisjoint(wanted.names)
 
 
 def _open(path: Path) -> Reader:
+    if is_dsgdb9nsd(path):
+        return OriginalReader(path)
     match path.suffix.lower():
+        case ".sdf":
+            return open_sdf(path)
+        case ".csv":
+            return open_table(path)
         case ".xyz" | ".extxyz":
             return ExtxyzReader(path)
         case ".npz":

@@ -12,6 +12,7 @@ from ase.data import chemical_symbols
 
 from ..config import InputError
 from ._neighbors import complete_cell
+from ._properties import Property
 
 ISOLATED_ATOM = "IsolatedAtom"  # the `config_type` of reference energies
 
@@ -30,11 +31,13 @@ class Structure:
     energy_weight: float = 1.0
     forces_weight: float = 1.0
     stress_weight: float = 1.0
+    properties_weight: float = 1.0
     config_type: str = ""
     charge: float = 0.0  # e
     spin: float = 0.0  # as the file has it
     source: str = "structure"  # for messages: file and place
     names: Mapping[str, str] = field(default_factory=dict)  # for each label, what the file calls it
+    properties: Mapping[str, np.ndarray] = field(default_factory=dict)  # by name, float64 [1 or atoms, *shape]
 
     @property
     def num_atoms(self) -> int:
@@ -61,8 +64,8 @@ class Structure:
         return self.config_type == ISOLATED_ATOM and self.num_atoms == 1
 
     def has(self, label: str) -> bool:
-        """Whether the label `energy`, `forces` or `stress` is known."""
-        return not np.isnan(getattr(self, label)).all()
+        """Whether the label `energy`, `forces` or `stress`, or a property, is known."""
+        return not np.isnan(self.properties[label] if label in self.properties else getattr(self, label)).all()
 
 
 @dataclass(frozen=True)
@@ -82,16 +85,22 @@ class LabelKeys:
         *("stress", "virial", "virials"),
         *("dft_stress", "dft_virial", "dft_virials"),
     )
+    properties: tuple[Property, ...] = ()
 
     def __post_init__(self) -> None:
-        for one in fields(self):
+        for one in fields(self)[:3]:
             names = getattr(self, one.name)
             object.__setattr__(self, one.name, (names,) if isinstance(names, str) else tuple(names))
 
+    def names(self, label: str) -> tuple[str, ...]:
+        """The names that a label, or a property, may go by."""
+        own = {one.name: one.names for one in self.properties}
+        return own[label] if label in own else getattr(self, label)
+
     def used(self, frame: "Frame") -> dict[str, str]:
         """For each label that a frame has, the name it goes by."""
-        named = {"energy": self.energy, "forces": self.forces, "stress": self.stress}
-        found = {label: _first(frame.values, names) for label, names in named.items()}
+        labels = ("energy", "forces", "stress", *(one.name for one in self.properties))
+        found = {label: _first(frame.values, self.names(label)) for label in labels}
         return {label: name for label, name in found.items() if name is not None}
 
 
@@ -116,6 +125,7 @@ class Frame:
     cell: np.ndarray
     pbc: np.ndarray
     values: Mapping[str, Any] = field(default_factory=dict)
+    units: Mapping[str, str] = field(default_factory=dict)  # of values whose unit the format fixes
 
 
 def structure_from_atoms(atoms: ase.Atoms, *, keys: LabelKeys | None = None, source: str | None = None) -> Structure:
@@ -187,6 +197,7 @@ def structure_from_frame(frame: Frame, keys: LabelKeys, source: str, units: Unit
         spin=_scalar(frame.values, ("spin", "total_spin")),
         source=source,
         names=used,
+        properties={one.name: one.read(frame.values, frame.units, count, source) for one in keys.properties},
     )
 
 
@@ -237,7 +248,7 @@ def _weights(values: Mapping[str, Any], source: str) -> dict[str, float]:
     if not any(name.startswith("config_") for name in values):
         return {}
     whole = _numbers(values.get("config_weight", 1.0), (), "config_weight", source)
-    weights = {}
+    weights = {"properties_weight": float(whole)}
     for label, names in (("energy", ["energy"]), ("forces", ["forces"]), ("stress", ["stress", "virials"])):
         keys = [f"config_{name}_weight" for name in names]
         key = next((key for key in keys if key in values), None)

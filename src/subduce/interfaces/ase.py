@@ -18,6 +18,7 @@ from ..models import (
     Engine,
     Potential,
     Prediction,
+    PropertyModel,
     check_elements,
     load,
     resolve_device,
@@ -138,7 +139,11 @@ def _placed(
     if name not in (None, "float32", "float64"):
         raise ValueError(f"dtype must be float32 or float64, got {name}")
     if isinstance(model, str | Path):
-        model = load(model, device=resolve_device(device), dtype=name).requires_grad_(False)
+        loaded = load(model, device=resolve_device(device), dtype=name).requires_grad_(False)
+        if isinstance(loaded, PropertyModel):
+            what = ", ".join(loaded.targets)
+            raise InputError(f"{model}: predicts {what}, and energies are needed; `subduce predict` writes properties")
+        model = loaded
     elif device != "auto" and isinstance(model, torch.nn.Module):
         model = model.to(resolve_device(device))
     if isinstance(model, Potential):

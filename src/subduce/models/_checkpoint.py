@@ -19,14 +19,19 @@ from .. import __version__
 from ..config import InputError, build
 from ..nn import RadialBasis
 from ..records import write_whole
-from ._potential import Potential, PotentialConfig
+from ._config import PotentialConfig
+from ._potential import Potential
+from ._property import PropertyConfig, PropertyModel
 
 FORMAT = 1
+_KINDS = ("potential", "property")
 UNITS = {"energy": "eV", "length": "Å", "forces": "eV/Å", "stress": "eV/Å³"}
 
 
-def save(model: Potential, path: str | os.PathLike[str], *, provenance: Mapping[str, Any] | None = None) -> None:
-    """Write a potential to one file; `provenance` says what it was trained on and how.
+def save(
+    model: Potential | PropertyModel, path: str | os.PathLike[str], *, provenance: Mapping[str, Any] | None = None
+) -> None:
+    """Write a potential or a property model to one file; `provenance` says what it was trained on and how.
 
     The file appears whole or not at all. Raises `ValueError` for a potential with tables in place of its
     radial networks.
@@ -36,10 +41,9 @@ def save(model: Potential, path: str | os.PathLike[str], *, provenance: Mapping[
     weights = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
     header = {
         "format": FORMAT,
-        "kind": "potential",
+        "kind": "property" if isinstance(model, PropertyModel) else "potential",
         "config": model.config.model_dump(mode="json"),
-        "targets": ["energy", "forces", "stress"],
-        "units": UNITS,
+        **_targets(model),
         "versions": {"subduce": __version__, "torch": torch.__version__},
         "sha256": _checksum(weights),
         "provenance": dict(provenance or {}),
@@ -55,8 +59,10 @@ def read_header(path: str | os.PathLike[str]) -> dict[str, Any]:
     return _open(Path(path))[0]
 
 
-def load(path: str | os.PathLike[str], *, device: str | torch.device = "cpu", dtype: str | None = None) -> Potential:
-    """A potential from its file, on a device, in the dtype it was trained in or another (`float32`, `float64`).
+def load(
+    path: str | os.PathLike[str], *, device: str | torch.device = "cpu", dtype: str | None = None
+) -> Potential | PropertyModel:
+    """A potential or a property model from its file, on a device, in the dtype it was trained in or another.
 
     Raises `InputError` where the file is missing, truncated, altered, newer than this program, or
     not a model; pickles are refused unread.
@@ -67,17 +73,29 @@ def load(path: str | os.PathLike[str], *, device: str | torch.device = "cpu", dt
         raise InputError(
             f"{path}: the weights do not match their checksum, the file was damaged or altered; copy it again"
         )
-    config = build(PotentialConfig, header["config"], source=f"{path} (config of the model)")
-    model = Potential(config)
+    model = _built(header, f"{path} (config of the model)")
     expected = {name: tuple(value.shape) for name, value in model.state_dict().items()}
     found = {name: tuple(value.shape) for name, value in weights.items()}
     if expected != found:
         wrong = sorted(set(expected.items()) ^ set(found.items()))[0]
         raise InputError(f"{path}: the weights do not fit the config (first at {wrong[0]}); the file was altered")
     model.load_state_dict(weights)
-    if dtype is not None and dtype != config.model_dtype:
+    if dtype is not None:
         model = model.with_dtype(dtype)
     return model.to(device).eval()
+
+
+def _targets(model: Potential | PropertyModel) -> dict[str, Any]:
+    """What the model predicts, and in which units."""
+    if isinstance(model, PropertyModel):
+        return {"targets": list(model.targets), "units": {name: one.unit for name, one in model.targets.items()}}
+    return {"targets": ["energy", "forces", "stress"], "units": UNITS}
+
+
+def _built(header: Mapping[str, Any], source: str) -> Potential | PropertyModel:
+    if header["kind"] == "potential":
+        return Potential(build(PotentialConfig, header["config"], source=source))
+    return PropertyModel(build(PropertyConfig, header["config"], source=source))
 
 
 def _open(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
@@ -96,7 +114,7 @@ def _open(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     try:
         header = json.loads(text)
         newest = int(header["format"])
-        complete = isinstance(header["config"], dict) and header["kind"] == "potential"
+        complete = isinstance(header["config"], dict) and header["kind"] in _KINDS
     except (ValueError, KeyError, TypeError):
         raise InputError(f"{path}: the header is not that of a subduce model; the file was altered") from None
     if newest > FORMAT:
@@ -104,7 +122,7 @@ def _open(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
             f"{path}: written by a newer version (format {newest}, this reads up to {FORMAT}); update subduce"
         )
     if not complete:
-        raise InputError(f"{path}: holds a {header['kind']!r}, expected a potential")
+        raise InputError(f"{path}: holds a {header['kind']!r}, expected {' or '.join(_KINDS)}")
     return header, weights
 
 

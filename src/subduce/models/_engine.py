@@ -14,8 +14,9 @@ from ..nn import EquivariantNorm, Matrix, Tabulated
 from ._captured import Replayed
 from ._derivatives import energies_only, forces_and_stress, stress_of
 from ._interface import EnergyModel, Prediction, check_elements, check_graph
-from ._potential import Layer, Potential
+from ._potential import Potential
 from ._tabulated import tabulated
+from ._trunk import Layer
 
 
 class Engine:

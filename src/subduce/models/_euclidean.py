@@ -17,7 +17,8 @@ from ..data import Graph
 from ..kernels import harmonics
 from ..nn import ChannelwiseTensorProduct, Linear, RadialBasis
 from ..o3 import Irrep, Irreps
-from ._potential import DTYPES, Layer, PotentialConfig
+from ._config import DTYPES, PotentialConfig
+from ._trunk import Layer
 
 
 class EuclideanNetworkConfig(Config):
@@ -90,7 +91,7 @@ class EuclideanNetwork(nn.Module):
         self.embedding = nn.Parameter(torch.randn(num_species, config.num_features, generator=generator, dtype=dtype))
         irreps, self.layers = Irreps([(config.num_features, "0e")]) + self.order, nn.ModuleList()
         self.products = nn.ModuleList()
-        for wanted in inner.hidden():
+        for wanted in inner.hidden(self.irreps_out):
             layer = Layer(
                 inner, irreps, wanted, first=False, num_species=num_species, backend=backend, generator=generator
             )

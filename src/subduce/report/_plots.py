@@ -82,7 +82,8 @@ def parity(target: str, unit: str, reference: Sequence[float], predicted: Sequen
         axes.scatter(
             factor * x, factor * y, s=size, color=COLOURS[kind], alpha=0.55, linewidths=0, rasterized=len(x) > 400
         )
-        axes.set(xlim=ends, ylim=ends, xlabel=f"reference ({shown})", ylabel=f"predicted ({shown})", aspect="equal")
+        among = f" ({shown})" if shown else ""
+        axes.set(xlim=ends, ylim=ends, xlabel=f"reference{among}", ylabel=f"predicted{among}", aspect="equal")
         error = quantity(float(np.abs(x - y).mean()), unit) if len(x) else "–"
         per = " per atom about its mean" if target.startswith("per_atom") else ""
         return Plot(svg(figure), f"{name.capitalize()}{per}: MAE {error}")

@@ -84,23 +84,32 @@ def _train(results: Results) -> dict[str, Any]:
     return {
         "title": "Training",
         "facts": [*((f"{name}, {part}", text) for name, text in _errors(evaluation)), *_present(facts)],
-        "plots": [*_learning_curves(history), *_parity_plots(evaluation), *_species_bars(evaluation)],
+        "plots": [
+            *_learning_curves(history, _units(evaluation)),
+            *_parity_plots(evaluation),
+            *_species_bars(evaluation),
+        ],
     }
 
 
-def _learning_curves(history: Sequence[Results]) -> list[Plot]:
+def _units(results: Results) -> dict[str, str]:
+    """The unit of each target that has errors: of properties what the results say, else those of potentials."""
+    return dict(results.get("units") or {target: UNITS[target] for target in TARGETS})
+
+
+def _learning_curves(history: Sequence[Results], units: Mapping[str, str]) -> list[Plot]:
     plots = []
     named = {"training": _column(history, "train_loss"), "validation": _column(history, "val_loss")}
     losses = {name: curve for name, curve in named.items() if curve[1]}
     if losses:
         colours = [COLOURS["background"], COLOURS["energy"]]
         plots.append(lines(losses, x="epoch", y="loss", caption="Loss", log=True, colours=colours))
-    for target in ("forces", "per_atom_energy", "stress"):
+    for target, unit in units.items():
         epochs, values = _column(history, f"{target}_mae")
         if values:
-            factor, unit = scale(max(values), UNITS[target])
+            factor, unit = scale(max(values), unit)
             curve = {target: (epochs, [factor * value for value in values])}
-            y, caption = f"mean absolute error ({unit})", f"Validation error, {_name(target)}"
+            y, caption = f"mean absolute error{unit and f' ({unit})'}", f"Validation error, {_name(target)}"
             plots.append(lines(curve, x="epoch", y=y, caption=caption, log=True, colours=[_colour(target)]))
     epochs, rates = _column(history, "learning_rate")
     if len(set(rates)) > 1:
@@ -115,7 +124,7 @@ def _evaluate(results: Results) -> dict[str, Any]:
     tables = [_metrics_table(results)]
     groups = results.get("by_config_type") or {}
     if len(groups) > 1:
-        tables.append(_by_type(groups))
+        tables.append(_by_type(groups, _units(results)))
     return {
         "title": "Errors",
         "facts": [*_errors(results), *facts],
@@ -126,48 +135,48 @@ def _evaluate(results: Results) -> dict[str, Any]:
 
 def _errors(results: Results) -> list[tuple[str, str]]:
     return [
-        (f"{_name(target)} MAE", quantity(results[f"{target}_mae"], UNITS[target]))
-        for target in TARGETS
+        (f"{_name(target)} MAE", quantity(results[f"{target}_mae"], unit))
+        for target, unit in _units(results).items()
         if results.get(f"{target}_mae") is not None
     ]
 
 
 def _metrics_table(results: Results) -> Table:
     rows = []
-    for target, unit in UNITS.items():
+    for target, unit in (results.get("units") or UNITS).items():
         errors = [results.get(f"{target}_{kind}") for kind in ("mae", "rmse")]
         if any(error is not None for error in errors):
             rows.append([_name(target), *(quantity(error, unit) for error in errors)])
     return Table("By target", ["", "mean absolute error", "root mean square"], rows)
 
 
-def _by_type(groups: Mapping[str, Results]) -> Table:
-    targets = [target for target in TARGETS if any(f"{target}_mae" in group for group in groups.values())]
+def _by_type(groups: Mapping[str, Results], units: Mapping[str, str]) -> Table:
+    targets = [target for target in units if any(f"{target}_mae" in group for group in groups.values())]
     rows = []
     for name, group in groups.items():
-        errors = [quantity(group.get(f"{target}_mae"), UNITS[target]) for target in targets]
+        errors = [quantity(group.get(f"{target}_mae"), units[target]) for target in targets]
         rows.append([name or "(none)", plain(group.get("n_structures")), *errors])
     return Table("By config_type, mean absolute errors", ["", "structures", *map(_name, targets)], rows)
 
 
 def _parity_plots(results: Results) -> list[Plot]:
-    plots = []
+    plots, units = [], {**UNITS, **_units(results)}
     for target, pairs in (results.get("parity") or {}).items():
-        if target in UNITS and len(pairs.get("reference", ())):
-            plots.append(parity(target, UNITS[target], pairs["reference"], pairs["predicted"]))
+        if target in units and len(pairs.get("reference", ())):
+            plots.append(parity(target, units[target], pairs["reference"], pairs["predicted"]))
     return plots
 
 
 def _species_bars(results: Results) -> list[Plot]:
     plots = []
-    for target in TARGETS:
+    for target, unit in _units(results).items():
         prefix = f"{target}_mae_"
         errors = {key.removeprefix(prefix): value for key, value in results.items() if key.startswith(prefix)}
         errors = {species: value for species, value in errors.items() if value is not None}
         if len(errors) > 1:
             caption = f"Mean absolute error of {_name(target)}, by species"
             names, values = list(errors), list(errors.values())
-            plots.append(bars(names, values, unit=UNITS[target], caption=caption, colour=_colour(target)))
+            plots.append(bars(names, values, unit=unit, caption=caption, colour=_colour(target)))
     return plots
 
 

@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from ..data import Batch
+from ..evaluation import targets_of
 from ..models import EnergyModel
 from ._config import TrainConfig
 from ._interruption import Interrupted, interruption
@@ -70,7 +71,9 @@ def fit(
         if resume:
             run.restore()
         progress = training.progress
-        with Journal(folder, config, objective.names, progress.history, talks=group.first) as journal:
+        with Journal(
+            folder, config, objective.names, progress.history, targets=targets_of(model), talks=group.first
+        ) as journal:
             run.save()
             while (ended := training.ended()) is None:
                 batches = loaders.training.batches(progress.epoch + 1)

@@ -48,6 +48,7 @@ class Journal:
         terms: Sequence[str],
         history: Iterable[Mapping[str, Any]],
         *,
+        targets: Sequence[str] = TARGETS,
         talks: bool,
     ) -> None:
         if config.tensorboard and SummaryWriter is None:
@@ -56,7 +57,8 @@ class Journal:
         self._table = folder / "metrics.csv" if folder and talks else None
         self._columns = ["epoch", "steps", "seconds", "learning_rate", "train_loss"]
         self._columns += [f"train_{term}" for term in terms] + ["val_loss"]
-        self._columns += list(in_milli(dict.fromkeys(_ERRORS, 0.0)))
+        self._errors = [f"{target}_{kind}" for target in targets for kind in ("mae", "rmse")]
+        self._columns += list(in_milli(dict.fromkeys(self._errors, 0.0)))
         history = list(history)
         if self._table is not None:
             with _explained(self._table):
@@ -103,7 +105,9 @@ class Journal:
                 file.write(self._text([row], header=False))
         if self._bar is not None:
             errors = {name: f"{1000 * row[key]:.3g}" for key, name in _SHOWN.items() if key in row}
-            self._bar.set_postfix_str(", ".join(f"{name} {error} meV" for name, error in errors.items()))
+            shown = [f"{name} {error} meV" for name, error in errors.items()]
+            shown += [f"{key} {row[key]:.3g}" for key in self._errors if key not in _ERRORS and key.endswith("_mae")]
+            self._bar.set_postfix_str(", ".join(shown))
         if self._curves is not None:
             for key, value in in_milli(row).items():
                 if isinstance(value, float):

@@ -98,17 +98,14 @@ class _Rows(TorchDataset[Batch]):
         self.dataset = dataset
 
     def __getitem__(self, rows: list[int]) -> Batch:
-        return self.dataset.batch(rows) if rows[0] >= 0 else _unlabelled(self.dataset.batch([~rows[0]]))
+        if rows[0] >= 0:
+            return self.dataset.batch(rows)
+        batch = self.dataset.batch([~rows[0]])
+        return Batch(batch.graph, batch.labels.unlabelled())
 
 
 def _share(rows: Sequence[int], processes: Processes) -> list[int]:
     return list(rows[processes.rank :: processes.world]) or [~rows[0]]
-
-
-def _unlabelled(batch: Batch) -> Batch:
-    known = batch.labels
-    nothing = {name: torch.full_like(getattr(known, name), torch.nan) for name in ("energy", "forces", "stress")}
-    return Batch(batch.graph, known.replace(**nothing))
 
 
 def _leave_interruptions_to_the_parent(_: int) -> None:

@@ -1,6 +1,6 @@
 """What is made small: weighted means of errors, over all that one step sees, whoever computed which part."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -12,8 +12,8 @@ from torch.nn.functional import huber_loss
 
 from ..config import Config, InputError
 from ..data import Batch
-from ..evaluation import predicted, reference
-from ..models import Prediction
+from ..evaluation import Answer, predicted, reference
+from ..models import TargetConfig
 
 Kind = Literal["mse", "mae", "huber"]
 NAMES = ("per_atom_energy", "total_energy", "forces", "stress")
@@ -36,7 +36,7 @@ class LossConfig(Config):
     forces: float | None = Field(None, ge=0)
     stress: float | None = Field(None, ge=0)
     kind: Kind = Field("mse", description="mse, mae or huber: quadratic up to delta, linear beyond")
-    delta: float = Field(0.05, gt=0, description="where huber turns linear, in the unit of each term")
+    delta: float = Field(0.05, gt=0, description="where huber turns linear, in the unit of each term; of its spread")
     balance_species: bool = Field(False, description="forces: the mean over elements of each one's mean")
 
     def asked(self) -> tuple[str, ...]:
@@ -69,9 +69,11 @@ class Term:
     kind: Kind = "mse"
     delta: float = 0.05
     balance_species: bool = False
+    scale: float = 1.0  # the unit of differences: a target's spread, so that several count alike
 
     def error(self, difference: Tensor) -> Tensor:
         """The error of each component, from the difference between prediction and reference."""
+        difference = difference / self.scale
         if self.kind == "mse":
             return difference.square()
         if self.kind == "mae":
@@ -104,6 +106,21 @@ class Objective:
             )
         )
 
+    @classmethod
+    def of_targets(cls, config: LossConfig, targets: Mapping[str, TargetConfig]) -> "Objective":
+        """The objective of property targets, each in units of its scale.
+
+        Raises `InputError` where every weight is zero.
+        """
+        terms = [
+            Term(name, target.weight, config.kind, config.delta, scale=target.scale or 1.0)
+            for name, target in targets.items()
+            if target.weight
+        ]
+        if not terms:
+            raise InputError("targets: every weight is 0; nothing to learn")
+        return cls(*terms)
+
     @property
     def names(self) -> tuple[str, ...]:
         """Names of the terms."""
@@ -113,7 +130,7 @@ class Objective:
         """How many labelled components each term has, by bin."""
         return torch.stack([_binned(term, _known(term, batch)[1], batch) for term in self.terms])
 
-    def sums(self, prediction: Prediction, batch: Batch) -> Float[Tensor, "terms bins"]:
+    def sums(self, prediction: Answer, batch: Batch) -> Float[Tensor, "terms bins"]:
         """Weighted sums of errors, by term and bin."""
         return torch.stack([_binned(term, self._errors(term, prediction, batch), batch) for term in self.terms])
 
@@ -127,7 +144,7 @@ class Objective:
         """The loss. It is linear in `sums`: parts with the counts of the whole add up to the whole."""
         return (self.means(sums, counts) * sums.new_tensor([term.weight for term in self.terms])).sum()
 
-    def _errors(self, term: Term, prediction: Prediction, batch: Batch) -> Tensor:
+    def _errors(self, term: Term, prediction: Answer, batch: Batch) -> Tensor:
         """Weighted errors of each component, one row a structure, or an atom for forces."""
         labels, known, weight = _known(term, batch)
         values = predicted(term.name, prediction, batch)
@@ -144,8 +161,9 @@ def _label(name: str) -> str:
 def _known(term: Term, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
     """The labels of a term, which of them count, and their weights."""
     labels, known = reference(term.name, batch)
-    weight = getattr(batch.labels, f"{_label(term.name)}_weight")
-    weight = weight[batch.graph.structure] if term.name == "forces" else weight
+    known_as = term.name if term.name in NAMES else "properties"
+    weight = getattr(batch.labels, f"{_label(known_as)}_weight")
+    weight = weight if len(labels) == len(weight) else weight[batch.graph.structure]  # rows are atoms
     weight = weight.reshape(-1, *(1,) * (known.dim() - 1))
     return labels, known & (weight > 0), weight
 

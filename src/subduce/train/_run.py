@@ -13,14 +13,23 @@ from pydantic import Field
 from ..config import Config, InputError, build, override, read_yaml
 from ..data import Statistics, statistics
 from ..evaluation import evaluate
-from ..models import Potential, PotentialConfig, resolve_device, save
+from ..models import (
+    Potential,
+    PotentialConfig,
+    PropertyConfig,
+    PropertyModel,
+    TargetConfig,
+    resolve_device,
+    save,
+)
 from ..records import Record, fingerprint, write_whole
 from ._config import TrainConfig
-from ._data import DataConfig, Parts, open_parts, starting_point
+from ._data import DataConfig, Parts, open_parts, starting_network, starting_point, training_structures
 from ._fit import FitResult, fit
 from ._loaders import Loader, Loaders
 from ._objective import LossConfig, Objective
 from ._processes import local_device, processes
+from ._targets import completed, standardised
 
 _YAML = (".yaml", ".yml")
 _LEFT_BY_RUNS = ("config.yaml", "model.safetensors", "metrics.csv", "last", "tensorboard")
@@ -36,6 +45,8 @@ class RunConfig(Config):
     model: PotentialConfig = PotentialConfig.model_validate({})
     loss: LossConfig = LossConfig.model_validate({})
     train: TrainConfig = TrainConfig.model_validate({})
+    target: str | tuple[str, ...] = Field((), description="properties to predict, by their names in the file")
+    targets: dict[str, TargetConfig] = Field({}, description="the same with what they are; without any: a potential")
     seed: int = Field(0, ge=0, description="of every random choice")
     device: str = Field("auto", description="auto, cpu or cuda")
 
@@ -55,12 +66,13 @@ def train(
     overwrite: bool = False,
     on_epoch: Callable[[dict[str, Any]], None] | None = None,
 ) -> Record:
-    """Train a potential and leave it in `folder`, with the complete config, the metrics and the state.
+    """Train a potential, or a property model where there are targets, and leave it in `folder`, with the complete
+    config, the metrics and the state.
 
-    `model.safetensors` holds the best averaged weights so far, from the first epoch on. What the
-    model config leaves open comes from the training part: elements, neighbours, energies of atoms by
-    least squares, scale by the force's root mean square. The record has errors on the validation and
-    test parts. Under `torchrun` all processes train together and the first writes.
+    `model.safetensors` holds the best averaged weights so far, from the first epoch on. What the model config leaves
+    open comes from the training part: elements, neighbours, energies of atoms by least squares, scale by the force's
+    root mean square, or the shifts and scale of each target. The record has errors on the validation and test parts.
+    Under `torchrun` all processes train together and the first writes.
 
     Raises `InputError` for unusable data or settings, and for a folder that holds another run unless
     told to `resume` or `overwrite`; see `fit` for what else ends a run.
@@ -68,21 +80,24 @@ def train(
     began, folder = time.monotonic(), Path(folder)
     device = local_device(resolve_device(config.device))
     _claim(folder, resume, overwrite)
+    config = _with_targets(config)
+    labels = tuple(target.label(name) for name, target in config.targets.items())
     with processes(device) as group:
-        parts = open_parts(config.data, config.model.r_max, config.train.workers, config.seed, group)
+        parts = open_parts(config.data, config.model.r_max, config.train.workers, config.seed, group, labels)
         facts = statistics(parts.train)
         config = _resolved(config, parts, facts)
         inputs = {path: fingerprint(path) for path in config.data.files()}
         loaders = _loaders(config, parts, pin_memory=device.type == "cuda")
+        model, objective = _model(config, parts), _objective(config)
         if group.first:
             _write_config(folder, config, resume)
         group.wait()
-        model = Potential(config.model).to(device)
+        model = model.to(device)
         model.knots = config.train.radial_knots
         provenance = {"data": inputs, "statistics": asdict(facts), "settings": config.model_dump(mode="json")}
         result = fit(
             model,
-            Objective.from_config(config.loss),
+            objective,
             loaders,
             config.train,
             folder=folder,
@@ -95,6 +110,34 @@ def train(
         save(model.eval(), folder / "model.safetensors", provenance={**provenance, "fit": _summary(result)})
         results |= _judged(model, parts)
     return Record("train", inputs, config.model_dump(mode="json"), results, time.monotonic() - began)
+
+
+def _with_targets(config: RunConfig) -> RunConfig:
+    """The config with every target under `targets`, completed from the training files."""
+    asked = [name.strip() for name in config.target.split(",")] if isinstance(config.target, str) else config.target
+    if not (asked or config.targets):
+        return config
+    return config.replace(target=(), targets=completed(config.targets, asked, training_structures(config.data)))
+
+
+def _objective(config: RunConfig) -> Objective:
+    if config.targets:
+        return Objective.of_targets(config.loss, config.targets)
+    return Objective.from_config(config.loss)
+
+
+def _model(config: RunConfig, parts: Parts) -> Potential | PropertyModel:
+    if not config.targets:
+        return Potential(config.model)
+    settings = {
+        "model": config.model,
+        "targets": config.targets,
+        "num_atoms": max(1.0, float(parts.train.num_atoms.mean())),
+    }
+    try:
+        return PropertyModel(build(PropertyConfig, settings))
+    except ValueError as error:  # features that cannot make a target
+        raise error if isinstance(error, InputError) else InputError(f"{error}") from None
 
 
 def _claim(folder: Path, resume: bool, overwrite: bool) -> None:
@@ -120,11 +163,17 @@ def _resolved(config: RunConfig, parts: Parts, facts: Statistics) -> RunConfig:
         train = train.replace(seed=config.seed)
     if "seed" not in model.model_fields_set:
         model = model.replace(seed=config.seed)
-    loss = config.loss.resolved(parts.labels(config.loss.asked()))
+    if config.targets:
+        loss, model = config.loss, starting_network(model, parts, facts)
+        targets = standardised(config.targets, parts.train, model.type_names or ())
+    else:
+        loss, targets = config.loss.resolved(parts.labels(config.loss.asked())), {}
+        model = starting_point(model, parts, facts)
     probe = Loader(parts.train, batch_size=train.batch_size, max_edges=train.max_edges, seed=train.seed)
     return config.replace(
-        model=starting_point(model, parts, facts),
+        model=model,
         loss=loss,
+        targets=targets,
         train=train.resolved(-(-len(probe.batches(1)) // train.accumulate)),
     )
 
@@ -169,7 +218,7 @@ def _summary(result: FitResult) -> dict[str, Any]:
     }
 
 
-def _results(result: FitResult, model: Potential, parts: Parts, facts: Statistics) -> dict[str, Any]:
+def _results(result: FitResult, model: Potential | PropertyModel, parts: Parts, facts: Statistics) -> dict[str, Any]:
     return {
         **_summary(result),
         "num_parameters": sum(weight.numel() for weight in model.parameters()),
@@ -181,6 +230,6 @@ def _results(result: FitResult, model: Potential, parts: Parts, facts: Statistic
     }
 
 
-def _judged(model: Potential, parts: Parts) -> dict[str, Any]:
+def _judged(model: Potential | PropertyModel, parts: Parts) -> dict[str, Any]:
     found = {"validation": evaluate(model, parts.val).results}
     return found | {"test": evaluate(model, parts.test).results} if parts.test is not None else found

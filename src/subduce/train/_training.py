@@ -12,8 +12,8 @@ from torch.nn.parallel import DistributedDataParallel
 
 from ..config import InputError
 from ..data import Batch
-from ..evaluation import Errors, predict
-from ..models import Prediction, forces_and_stress
+from ..evaluation import Answer, Errors, predict, targets_of
+from ..models import Prediction, PropertyModel, forces_and_stress
 from ._config import TrainConfig
 from ._interruption import NonFiniteLoss
 from ._objective import BINS, Objective
@@ -39,8 +39,10 @@ class Loss(nn.Module):
         nothing = 0.0 * sum(weight.sum() for weight in self.model.parameters() if weight.requires_grad)
         return self.objective.value(sums, counts) + nothing, sums.detach()
 
-    def predict(self, batch: Batch) -> Prediction:
+    def predict(self, batch: Batch) -> Answer:
         """What the objective needs, ready to be differentiated again."""
+        if isinstance(self.model, PropertyModel):
+            return self.model(batch.graph)
         if not {"forces", "stress"} & set(self.objective.names):
             energies = self.model(batch.graph)
             return Prediction(batch.graph.sum_atoms(energies), energies, None, None)
@@ -93,7 +95,7 @@ class Training:
 
     def judge(self, validation: Iterable[Batch]) -> tuple[dict[str, Any], bool]:
         """Losses and errors of the averaged weights, and whether they are the best so far (then they are kept)."""
-        errors, sums, counts = Errors(self.group.device), self._zeros(), self._zeros()
+        errors, sums, counts = Errors(self.group.device, targets_of(self.model)), self._zeros(), self._zeros()
         self.model.eval()
         with self.averaged.applied():
             for batch in validation:
@@ -192,7 +194,7 @@ class Training:
         """Rows of the structures whose own errors are not finite; of all, where none stands out."""
         rows, strange = [], []
         for batch in batches:
-            sums = Errors(self.group.device).add(predict(self.model, batch), batch)  # type: ignore[arg-type]
+            sums = Errors(self.group.device, targets_of(self.model)).add(predict(self.model, batch), batch)  # type: ignore[arg-type]
             rows += batch.labels.index.tolist()
             strange += batch.labels.index[~sums.flatten(1).isfinite().all(-1)].tolist()
         return sorted(strange or rows)

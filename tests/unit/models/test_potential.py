@@ -60,6 +60,7 @@ def test_an_unknown_element_is_named_and_never_taken_for_another():
         sender=none,
         receiver=none,
         shifts=torch.zeros(0, 3, dtype=torch.float64),
+        charge=torch.zeros(1, dtype=torch.float64),
     )
     with pytest.raises(IndexError):
         potential(alone)

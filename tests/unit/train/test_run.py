@@ -5,6 +5,7 @@ import ase
 import ase.io
 import numpy as np
 import pytest
+import torch
 import yaml
 from ase.calculators.emt import EMT
 from ase.calculators.singlepoint import SinglePointCalculator
@@ -13,6 +14,8 @@ from subduce.config import InputError
 from subduce.evaluation import evaluate
 from subduce.models import load, read_header
 from subduce.train import RunConfig, read_run, train
+from subduce.train._data import open_parts
+from subduce.train._processes import Processes
 
 SMALL = (
     "model.num_layers=1", "model.num_features=4", "model.l_max=1", "model.r_max=4.0", "train.max_epochs=2",
@@ -205,3 +208,27 @@ def test_a_folder_that_cannot_be_written(tmp_path, monkeypatch):
     monkeypatch.setattr("subduce.train._run.write_whole", full)
     with pytest.raises(InputError, match="cannot be written"):
         train(config(molecules(tmp_path / "data.extxyz")), folder=tmp_path / "run")
+
+
+def test_a_size_is_drawn_before_packing_and_keeps_the_parts_to_judge_by(tmp_path):
+    path = molecules(tmp_path / "many.extxyz", 40)
+
+    def parts(*changes):
+        data = config(path, "data.val=5", "data.test=6", *changes).data
+        found = open_parts(data, 3.0, 0, 1, Processes(torch.device("cpu")))
+        return [{part.source(row) for row in range(len(part))} for part in (found.train, found.val, found.test)]
+
+    few, more, whole = parts("data.size=4"), parts("data.size=9"), parts()
+    assert [list(map(len, some)) for some in (few, more, whole)] == [[4, 5, 6], [9, 5, 6], [29, 5, 6]]
+    assert few[0] < more[0] < whole[0]
+    assert few[1:] == more[1:] == whole[1:]
+    with pytest.raises(InputError, match="has 40 structures, fewer than 30 to learn from, 5 for validation and 6"):
+        parts("data.size=30")
+
+
+def test_large_sets_are_packed_into_the_users_caches(tmp_path, monkeypatch):
+    path = molecules(tmp_path / "many.extxyz", 12)
+    monkeypatch.setattr("subduce.train._data._MANY", 10)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "caches"))
+    train(config(path, "train.max_epochs=1"), folder=tmp_path / "run")
+    assert len(list((tmp_path / "caches" / "subduce").iterdir())) == 1
