@@ -14,7 +14,7 @@ from subduce.models import PropertyConfig, PropertyModel
 from subduce.o3 import Irreps, random_rotations
 
 TARGETS = {
-    "energy": {"irreps": "0e"},
+    "heat": {"irreps": "0e"},
     "gap": {"irreps": "0e", "pool": "mean"},
     "homo": {"irreps": "0e", "pool": "attention"},
     "spectrum": {"irreps": "5x0e", "pool": "mean"},
@@ -33,7 +33,7 @@ TARGETS = {
 }
 ELEMENTS = ("H", "C", "N", "O", "F", "S")
 RANKS = {"dipole": 1, "vector": 1, "alpha": 2, "hyper": 3, "elasticity": 4, "moments": 1, "shieldings": 2}
-SHIFTED = {"energy", "gap", "homo", "charges"}
+SHIFTED = {"heat", "gap", "homo", "charges"}
 
 
 @cache
@@ -121,7 +121,7 @@ def test_far_molecules_add_what_is_extensive_and_nothing_else():
     far = parts[1].copy()
     far.translate([100.0, 0, 0])
     apart, together = [network(graph(one)) for one in parts], network(graph(parts[0] + far))
-    for name in ("energy", "vector", "alpha", "chirality", "hyper"):
+    for name in ("heat", "vector", "alpha", "chirality", "hyper"):
         close(together[name], apart[0][name] + apart[1][name])
     for name in ("charges", "moments", "shieldings", "signal", "mixed"):
         close(together[name], torch.cat([apart[0][name], apart[1][name]]))
@@ -154,7 +154,7 @@ def test_a_dipole_depends_on_the_origin_by_the_net_charge_alone():
 
 def test_a_lone_atom_has_its_shifts_and_no_direction():
     found = model()(graph(Atoms("C")))
-    for name in ("energy", "gap", "homo"):
+    for name in ("heat", "gap", "homo"):
         assert found[name].item() == pytest.approx(-0.1)
     for name in ("dipole", "vector", "mu", "hyper", "moments", "chirality"):
         assert found[name].abs().max() == 0

@@ -40,8 +40,10 @@ class TargetConfig(Config):
 
     @model_validator(mode="before")
     @classmethod
-    def _tensors_have_irreps(cls, given: dict) -> dict:
+    def _vectors_and_tensors_have_irreps(cls, given: dict) -> dict:
         given = dict(given)
+        if (given.get("norm") or given.get("charges")) and not {"irreps", "symmetry"} & set(given):
+            given["irreps"] = "1o"
         if given.get("symmetry") is None and "irreps" in given and Irreps(given["irreps"]) == Irreps("0e+2e"):
             given["symmetry"] = "ij=ji"
         if given.get("symmetry") is not None:

@@ -134,9 +134,7 @@ def _usual(name: str, seen: Sequence[_Seen], own: Mapping[str, Any]) -> dict[str
     """What the shapes of values say that a target is, and its name where it is a usual one."""
     per = own.get("per") or ("atom" if _of_atoms(seen) else "structure")
     shape, facts = seen[0].shape[1:] if per == "atom" else seen[0].shape, {"per": per, "unit": _unit(seen[0].unit)}
-    if own.get("norm") or own.get("charges"):
-        facts["irreps"] = "1o"
-    elif not {"irreps", "symmetry"} & set(own):
+    if not {"irreps", "symmetry"} & set(own):
         facts["irreps"] = _irreps(shape)
     if per == "structure" and not {"irreps", "symmetry", "pool"} & set(own):
         facts |= _USUAL.get((name, shape), {})

@@ -39,6 +39,7 @@ def graph(atoms: Atoms):
         ({"irreps": "4x0e"}, (4,)),
         ({"irreps": "1o"}, (3,)),
         ({"irreps": "1o", "norm": True}, ()),
+        ({"norm": True, "charges": True}, ()),
         ({"irreps": "2e + 0e"}, (6,)),
         ({"irreps": "0e + 2e"}, (3, 3)),
         ({"symmetry": "ijkl=jikl=klij"}, (3, 3, 3, 3)),

@@ -64,6 +64,8 @@ def test_what_is_left_open_follows_from_shapes_and_names(path):
     assert (found["total"].pool, found["gap"].pool) == ("sum", "attention")
     assert found["dipole"].charges
     assert completed({"gap": TargetConfig(pool="mean")}, [], structures)["gap"].pool == "mean"
+    bare = completed({"dipole": TargetConfig.model_validate({"charges": False})}, [], structures)["dipole"]
+    assert (bare.irreps, bare.charges) == ("1x1o", False)
     with pytest.raises(
         InputError, match=r"no structure has a value called gup; did you mean gap\? there are total, gap"
     ):
